@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Errors. Every room but base/ returns `struct kc_error *`; NULL means that all went well. The caller owns what it
+ * gets and either returns it, adds context once with kc_error_prefix(), or frees it. Two static singletons exist, for
+ * "out of memory" and "not found"; kc_error_free() knows them.
+ *
+ * KC_ERROR_LIST gives each kind of error its name (shown to the user and used in tests), its exit code, its HTTP
+ * status and its text. The message of an error says what happened to what, and what to do about it.
+ */
+#ifndef KC_BASE_ERROR_H
+#define KC_BASE_ERROR_H
+
+#include "base/cleanup.h"
+
+/* Exit codes of all programs; also in the man pages. */
+enum kc_exit {
+	KC_EXIT_DONE = 0,
+	KC_EXIT_FAILED = 1,  /* a system call or a tool failed */
+	KC_EXIT_USAGE = 2,   /* wrong arguments */
+	KC_EXIT_NOTHING = 3, /* nothing to do */
+	KC_EXIT_BUSY = 4,    /* it would be unsafe now; nothing was changed; try again */
+	KC_EXIT_REFUSED = 5, /* it would be unsafe ever, or it is not allowed; nothing was changed */
+	KC_EXIT_INPUT = 6,   /* a file or another input is bad */
+};
+
+/*        symbol            name                 exit code         HTTP  text */
+#define KC_ERROR_LIST(X)                                                                                           \
+	X(KC_ERR_NO_MEMORY, "no-memory", KC_EXIT_FAILED, 500, "out of memory")                                     \
+	X(KC_ERR_NOT_FOUND, "not-found", KC_EXIT_FAILED, 404, "not found")                                         \
+	X(KC_ERR_SYSTEM, "system", KC_EXIT_FAILED, 500, "a system call failed")                                    \
+	X(KC_ERR_USAGE, "usage", KC_EXIT_USAGE, 400, "wrong arguments")                                            \
+	X(KC_ERR_NOTHING, "nothing-to-do", KC_EXIT_NOTHING, 200, "nothing to do")                                  \
+	X(KC_ERR_BUSY, "busy", KC_EXIT_BUSY, 503, "it would be unsafe now")                                        \
+	X(KC_ERR_REFUSED, "refused", KC_EXIT_REFUSED, 403, "refused")                                              \
+	X(KC_ERR_INPUT, "bad-input", KC_EXIT_INPUT, 400, "bad input")                                              \
+	/* patch files and envelopes */                                                                            \
+	X(KC_ERR_NOT_A_PATCH, "not-a-patch", KC_EXIT_INPUT, 400, "not a patch file")                               \
+	X(KC_ERR_VERSION, "unknown-version", KC_EXIT_INPUT, 400, "written by a newer kcare")                       \
+	X(KC_ERR_TRUNCATED, "truncated", KC_EXIT_INPUT, 400, "the file is cut short")                              \
+	X(KC_ERR_CORRUPT, "corrupt", KC_EXIT_INPUT, 400, "the content does not match its hash")                    \
+	X(KC_ERR_LIMIT, "over-limit", KC_EXIT_INPUT, 413, "larger than its limit")                                 \
+	X(KC_ERR_UNSIGNED, "unsigned", KC_EXIT_REFUSED, 403, "there is no signature")                              \
+	X(KC_ERR_UNKNOWN_KEY, "unknown-key", KC_EXIT_REFUSED, 403, "signed by a key that is not trusted")          \
+	X(KC_ERR_BAD_SIGNATURE, "bad-signature", KC_EXIT_REFUSED, 403, "the signature is wrong")                   \
+	X(KC_ERR_WRONG_TARGET, "wrong-target", KC_EXIT_REFUSED, 409, "made for another target")                    \
+	X(KC_ERR_KEY, "bad-key", KC_EXIT_INPUT, 400, "the key cannot be used")                                     \
+	/* building */                                                                                             \
+	X(KC_ERR_PACKAGE_GONE, "package-gone", KC_EXIT_INPUT, 404, "the archive has no such package version")      \
+	X(KC_ERR_SOURCE_MISSING, "source-missing", KC_EXIT_INPUT, 404, "the source cannot be had")                 \
+	X(KC_ERR_FIX, "bad-fix", KC_EXIT_INPUT, 400, "the fix cannot be read")                                     \
+	X(KC_ERR_FIX_DOES_NOT_APPLY, "fix-does-not-apply", KC_EXIT_INPUT, 409, "the fix does not apply")           \
+	X(KC_ERR_COMPILE, "compile", KC_EXIT_FAILED, 500, "the compiler failed")                                   \
+	X(KC_ERR_NO_CHANGE, "no-change", KC_EXIT_NOTHING, 200, "the fix changes no code")                          \
+	X(KC_ERR_PROOF, "no-proof", KC_EXIT_REFUSED, 409, "the rebuilt code differs from the shipped code")        \
+	X(KC_ERR_RULE, "rule", KC_EXIT_REFUSED, 409, "a safety rule forbids it")                                   \
+	/* processes */                                                                                            \
+	X(KC_ERR_NO_PROCESS, "no-process", KC_EXIT_INPUT, 404, "there is no such process")                         \
+	X(KC_ERR_EXITED, "exited", KC_EXIT_NOTHING, 410, "the process has ended")                                  \
+	X(KC_ERR_TRACED, "traced", KC_EXIT_REFUSED, 409, "another program is tracing the process")                 \
+	X(KC_ERR_PERMISSION, "permission", KC_EXIT_REFUSED, 403, "not permitted")                                  \
+	X(KC_ERR_BLACKLISTED, "blacklisted", KC_EXIT_REFUSED, 403, "the blacklist names this program")             \
+	X(KC_ERR_BYTES_DIFFER, "bytes-differ", KC_EXIT_REFUSED, 409, "the code in memory is not the expected one") \
+	X(KC_ERR_IMPORT, "import", KC_EXIT_REFUSED, 409, "a needed symbol is not in the process")                  \
+	X(KC_ERR_NO_ROOM, "no-room", KC_EXIT_REFUSED, 507, "no address space within reach")
+
+enum kc_error_code {
+#define X(symbol, name, exit_code, http, text) symbol,
+	KC_ERROR_LIST(X)
+#undef X
+		KC_ERR_COUNT
+};
+
+struct kc_error;
+
+/* A new error; `format` describes what happened to what. Never returns NULL. */
+struct kc_error *kc_error_new(enum kc_error_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, followed by ": " and the text of `errnum` (a positive errno value). */
+struct kc_error *kc_error_errno(enum kc_error_code code, int errnum, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A broken safety rule of the builder, by its name for `--allow`. */
+struct kc_error *kc_error_rule(const char *rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Singletons: need no memory, can be freed without harm. */
+struct kc_error *kc_error_no_memory(void);
+struct kc_error *kc_error_not_found(void);
+
+/* Puts "context: " before the message and returns the error (which may be a singleton: then a new one). */
+struct kc_error *kc_error_prefix(struct kc_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+enum kc_error_code kc_error_code(const struct kc_error *err);
+const char *kc_error_message(const struct kc_error *err);
+const char *kc_error_rule_name(const struct kc_error *err); /* NULL unless made by kc_error_rule() */
+void kc_error_free(struct kc_error *err);		    /* NULL is fine */
+
+const char *kc_error_code_name(enum kc_error_code code);
+int kc_error_code_exit(enum kc_error_code code);
+int kc_error_code_http(enum kc_error_code code);
+const char *kc_error_code_text(enum kc_error_code code);
+
+KC_DEFINE_CLEANUP(kc_cleanup_error, struct kc_error *, kc_error_free)
+#define kc_autoerror KC_CLEANUP(kc_cleanup_error)
+
+/* Returns the error of `call` from the current function, if there is one. */
+#define KC_TRY(call)                                \
+	do {                                        \
+		struct kc_error *try_err_ = (call); \
+		if (try_err_)                       \
+			return try_err_;            \
+	} while (0)
+
+#endif

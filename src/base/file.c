@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int kc_fd_read(int fd, size_t limit, struct kc_buf *buf)
+{
+	char chunk[65536];
+	size_t total = 0;
+	ssize_t n;
+
+	for (;;) {
+		n = read(fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		total += (size_t)n;
+		if (total > limit)
+			return -EFBIG;
+		kc_buf_append(buf, chunk, (size_t)n);
+	}
+	kc_buf_append(buf, "", 0);
+	return buf->failed ? -ENOMEM : 0;
+}
+
+int kc_file_read(const char *path, size_t limit, struct kc_buf *buf)
+{
+	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : kc_fd_read(fd, limit, buf);
+}
+
+int kc_fd_write(int fd, const void *data, size_t size)
+{
+	const char *p = data;
+	ssize_t n;
+
+	while (size) {
+		n = write(fd, p, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A rename is only durable once its folder is. */
+static int sync_parent(const char *path)
+{
+	kc_autofree char *dir = strdup(path);
+	kc_autoclose int fd = -1;
+	char *slash;
+
+	if (!dir)
+		return -ENOMEM;
+	slash = strrchr(dir, '/');
+	if (slash)
+		slash[slash == dir] = '\0';
+	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t mode)
+{
+	kc_autofree char *temporary = NULL;
+	kc_autoclose int fd = -1;
+	int err;
+
+	if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
+		temporary = NULL;
+		return -ENOMEM;
+	}
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = kc_fd_write(fd, data, size);
+	if (!err && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+		err = -errno;
+	if (err) {
+		unlink(temporary);
+		return err;
+	}
+	return sync_parent(path);
+}
+
+int kc_dir_make(const char *path, mode_t mode)
+{
+	kc_autofree char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		*p = '/';
+	}
+	return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path) < 0 ? -errno : 0;
+}
+
+int kc_tree_remove(const char *path)
+{
+	int err = nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
+
+	if (err == -1)
+		return errno == ENOENT ? 0 : -errno;
+	return err;
+}
+
+char *kc_path_join(const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+}
+
+const char *kc_path_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}

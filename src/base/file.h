@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files as wholes: read with a limit, write atomically (write, fsync, rename), make folders. 0 or -errno.
+ */
+#ifndef KC_BASE_FILE_H
+#define KC_BASE_FILE_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+/* Appends the content to `buf`. -EFBIG when there is more than `limit` bytes; pseudo files (/proc) work too. */
+int kc_file_read(const char *path, size_t limit, struct kc_buf *buf);
+int kc_fd_read(int fd, size_t limit, struct kc_buf *buf);
+/* Writes all bytes; retries short writes and EINTR. */
+int kc_fd_write(int fd, const void *data, size_t size);
+/* Replaces `path` as a whole: other programs see the old content or the new one, also after a power cut. */
+int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t mode);
+/* mkdir -p. */
+int kc_dir_make(const char *path, mode_t mode);
+/* rm -r; a missing path is fine. Does not follow links. */
+int kc_tree_remove(const char *path);
+
+/* "dir/name" (caller frees; NULL when out of memory). */
+char *kc_path_join(const char *dir, const char *name);
+/* The part behind the last '/'. */
+const char *kc_path_name(const char *path);
+
+#endif

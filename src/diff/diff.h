@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The binary difference of two relocatable objects that were compiled from the original and the patched source with
+ * -ffunction-sections -fdata-sections. It knows objects only: not where the original lives in a library or kernel
+ * (target/), and not how the result is packed.
+ *
+ * Vocabulary as in objtool's klp passes: a symbol of the original and a symbol of the patched object that are the same
+ * thing are *twins*; *correlate* finds twins, *compare* marks what changed, *clone* says what a patch must carry.
+ */
+#ifndef KC_DIFF_DIFF_H
+#define KC_DIFF_DIFF_H
+
+#include "elf/elf_file.h"
+
+enum kc_diff_state {
+	KC_DIFF_SAME,	 /* has a twin, equal modulo relocations */
+	KC_DIFF_CHANGED, /* has a twin, differs */
+	KC_DIFF_NEW,	 /* no twin */
+};
+
+/*
+ * One thing of the patched object that can be cloned: a function, a data object, or a section without symbols (string
+ * literals, constants, jump tables).
+ */
+struct kc_diff_item {
+	struct kc_elf_symbol *symbol;	/* of the patched object; NULL for an anonymous section */
+	struct kc_elf_section *section; /* of the patched object */
+	uint64_t offset, size;		/* in `section` */
+	struct kc_diff_item *twin;	/* of the original object, or NULL */
+	enum kc_diff_state state;
+	const char *reason;	     /* why it counts as changed, for messages */
+	struct kc_diff_item *parent; /* foo.cold, foo.part.0: the function it was split off, or NULL */
+	bool is_function;
+	bool is_literal;    /* strings, constants, jump tables: cloned wherever a clone refers to them */
+	bool clone;	    /* the patch carries it */
+	bool address_taken; /* a clone stores or passes its address (new functions: pins the patch) */
+};
+
+struct kc_diff {
+	struct kc_elf *orig, *patched;
+	struct kc_diff_item *orig_items, *items;
+	size_t n_orig_items, n_items;
+	size_t n_changed_functions, n_new_functions;
+};
+
+/*
+ * Refusals (each a rule name that `--allow` takes): see docs/refusals.md.
+ *   data-changed, struct-layout, function-abi, constructor, short-function, entry-jump, lto, tls-new, ifunc-changed
+ */
+struct kc_diff_options {
+	const char *const *allowed; /* rules to let pass, NULL-terminated */
+	/* true when a global symbol is visible to other ELF files of the target (function-abi applies) */
+	bool (*is_exported)(void *data, const char *name);
+	void *data;
+};
+
+/*
+ * Takes no ownership: `orig` and `patched` must outlive the result. KC_ERR_NO_CHANGE when nothing changed;
+ * KC_ERR_RULE for a refusal.
+ */
+struct kc_error *kc_diff_objects(struct kc_ctx *ctx, struct kc_elf *orig, struct kc_elf *patched,
+				 const struct kc_diff_options *options, struct kc_diff **diff);
+void kc_diff_free(struct kc_diff *diff);
+
+/* The item of the patched object that `symbol` + `addend` of one of its relocations points into, or NULL. */
+struct kc_diff_item *kc_diff_item_at(const struct kc_diff *diff, const struct kc_elf_symbol *symbol, int64_t addend);
+
+#endif

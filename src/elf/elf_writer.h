@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Builds a relocatable ELF64 x86-64 object in memory. The caller adds sections, symbols and relocations in any order;
+ * kc_elf_writer_finish() sorts local symbols first, writes the string and relocation tables and gives the file's bytes.
+ */
+#ifndef KC_ELF_ELF_WRITER_H
+#define KC_ELF_ELF_WRITER_H
+
+#include "base/buf.h"
+#include "elf/elf_file.h"
+
+struct kc_elf_writer;
+
+/* Handles: small positive numbers, valid until the writer is freed. 0: none (undefined symbol) or out of memory. */
+typedef uint32_t kc_section_id;
+typedef uint32_t kc_symbol_id;
+
+struct kc_elf_writer *kc_elf_writer_new(void);
+void kc_elf_writer_free(struct kc_elf_writer *writer);
+
+/* `data` is copied; NULL with SHT_NOBITS. */
+kc_section_id kc_elf_writer_add_section(struct kc_elf_writer *writer, const char *name, uint32_t type, uint64_t flags,
+					uint64_t align, uint64_t entsize, const void *data, uint64_t size);
+/* `section` 0 makes an undefined symbol. `bind` STB_…, `type` STT_…. */
+kc_symbol_id kc_elf_writer_add_symbol(struct kc_elf_writer *writer, const char *name, uint8_t bind, uint8_t type,
+				      kc_section_id section, uint64_t value, uint64_t size);
+/* Relocates `section` at `offset`. false when out of memory. */
+bool kc_elf_writer_add_rela(struct kc_elf_writer *writer, kc_section_id section, uint64_t offset, uint32_t type,
+			    kc_symbol_id symbol, int64_t addend);
+/* Appends the file to `out`. The final index of each symbol is then kc_elf_writer_symbol_index(). */
+struct kc_error *kc_elf_writer_finish(struct kc_elf_writer *writer, struct kc_buf *out);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The patch file, `.kpatch`: one patch for one target at one level, signed by its author. Format: docs/patch-format.md.
+ * Reading verifies first: nothing is decompressed or parsed before its signature and hash were checked.
+ * What the userspace payload contains is in patch/user_payload.h.
+ */
+#ifndef KC_PATCH_PATCH_FILE_H
+#define KC_PATCH_PATCH_FILE_H
+
+#include "base/buf.h"
+#include "base/ctx.h"
+#include "sign/hash.h"
+#include "sign/key.h"
+
+/* A fix as its DEP-3 style header tells it. Strings are UTF-8, NULL when absent. */
+struct kc_fix_info {
+	char *name;
+	char *description;
+	char **cves; /* "CVE-2026-42766" */
+	size_t n_cves;
+	char *cvss;
+	char *cve_url;
+	char *patch_url;
+	char *license;
+};
+
+enum kc_patch_kind {
+	KC_PATCH_USER,
+	KC_PATCH_KERNEL,
+};
+
+/* `Consistency:` of the fixes: when may a process switch? */
+enum kc_consistency {
+	KC_CONSISTENCY_STRICT,	 /* no thread is inside an old function of the set */
+	KC_CONSISTENCY_FUNCTION, /* old and new may overlap */
+};
+
+struct kc_manifest {
+	enum kc_patch_kind kind;
+	char *target;	 /* user: build-id of the ELF file, lower-case hex */
+	char *type;	 /* "default", "extra", "free" */
+	uint32_t level;	 /* >= 1 */
+	char *patchset;	 /* "U20261123_01" */
+	char *package;	 /* "libssl3", or NULL for --elf */
+	char *version;	 /* "3.0.17-1~deb12u2", or NULL */
+	char *object;	 /* soname or file name: "libcrypto.so.3" */
+	int64_t created; /* Unix seconds */
+	enum kc_consistency consistency;
+	struct kc_fix_info *fixes;
+	size_t n_fixes;
+	char **allowed; /* rules that --allow overrode */
+	size_t n_allowed;
+};
+
+struct kc_patch_payload {
+	const char *name; /* user: "user.o" */
+	const void *data;
+	size_t size;
+};
+
+struct kc_patch {
+	struct kc_manifest manifest;
+	char hash[KC_SHA256_TEXT_SIZE];	   /* of the whole file: the patch's identity in records and stores */
+	char keyid[KC_KEYID_SIZE];	   /* who signed */
+	struct kc_patch_payload *payloads; /* decompressed */
+	size_t n_payloads;
+	void *storage; /* private */
+};
+
+/* Signs and appends a patch file to `out`. */
+struct kc_error *kc_patch_encode(struct kc_ctx *ctx, const struct kc_manifest *manifest,
+				 const struct kc_patch_payload *payloads, size_t n_payloads, const struct kc_key *key,
+				 struct kc_buf *out);
+/* Verifies against `keyring`, then decodes. `name` is for messages. */
+struct kc_error *kc_patch_decode(struct kc_ctx *ctx, const char *name, const void *data, size_t size,
+				 const struct kc_keyring *keyring, struct kc_patch **patch);
+/* Reads and decodes a file. */
+struct kc_error *kc_patch_open(struct kc_ctx *ctx, const char *path, const struct kc_keyring *keyring,
+			       struct kc_patch **patch);
+/*
+ * For `kcare-build show`: decodes the manifest without trusting it; `*keyid` names the claimed signer. No payloads.
+ */
+struct kc_error *kc_patch_peek(struct kc_ctx *ctx, const char *path, struct kc_patch **patch);
+void kc_patch_free(struct kc_patch *patch);
+const struct kc_patch_payload *kc_patch_payload_find(const struct kc_patch *patch, const char *name);
+
+/* The manifest as JSON text for `kcare-build show --json` (caller frees). */
+struct kc_error *kc_manifest_to_json(const struct kc_manifest *manifest, char **text);
+
+void kc_fix_info_clear(struct kc_fix_info *fix);
+void kc_manifest_clear(struct kc_manifest *manifest);
+
+KC_DEFINE_CLEANUP(kc_cleanup_patch, struct kc_patch *, kc_patch_free)
+#define kc_autopatch KC_CLEANUP(kc_cleanup_patch)
+
+#endif
