@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make check`: runs every suite and closes with `N passed, N failed, N skipped`.
+
+Suites: unit, house and fuzz (meson), scenario (pytest: real processes). `--long` adds long fuzzing, ThreadSanitizer
+and the full list of crash points.
+"""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+
+
+def count_junit(path, counts):
+    """Adds a JUnit file's results to `counts`; returns lines about what failed or was skipped."""
+    lines = []
+    for case in xml.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname', '')} {case.get('name', '')}".strip()
+        skipped, problem = case.find("skipped"), case.find("failure")
+        problem = case.find("error") if problem is None else problem
+        if problem is not None:
+            counts["failed"] += 1
+            lines.append(f"FAILED  {name}")
+        elif skipped is not None:
+            counts["skipped"] += 1
+            lines.append(f"skipped {name}: {skipped.get('message') or (skipped.text or '').strip()}")
+        else:
+            counts["passed"] += 1
+    return lines
+
+
+def run_suite(title, command, junit, env, counts):
+    print(f"== {title}", flush=True)
+    start = time.monotonic()
+    junit.unlink(missing_ok=True)
+    code = subprocess.run(command, cwd=TOP, env=env, check=False).returncode
+    before = dict(counts)
+    lines = count_junit(junit, counts) if junit.exists() else []
+    if code != 0 and counts["failed"] == before["failed"]:
+        counts["failed"] += 1
+        lines.append(f"FAILED  {title}: ended with code {code}")
+    if code == 0 and counts["passed"] == before["passed"]:
+        counts["failed"] += 1
+        lines.append(f"FAILED  {title}: no test ran")
+    for line in lines:
+        print(line)
+    print(f"== {title}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, help="meson build folder")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--only", choices=["meson", "scenario", "long"], help="one suite")
+    parser.add_argument("pytest", nargs="*", help="more arguments for pytest")
+    args = parser.parse_args()
+    build = (TOP / args.build).resolve()
+    env = dict(os.environ, KCARE_BUILD_DIR=str(build), PYTHONDONTWRITEBYTECODE="1")
+    if args.long:
+        env["KCARE_LONG"] = "1"
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+    if args.only in (None, "meson"):
+        run_suite("unit, house, fuzz",
+                  ["meson", "test", "-C", str(build), "--no-rebuild", "--print-errorlogs", "--quiet"],
+                  build / "meson-logs/testlog.junit.xml", env, counts)
+    if args.only in (None, "scenario"):
+        junit = build / "scenario.junit.xml"
+        run_suite("scenario",
+                  [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX",
+                   f"--junitxml={junit}", "tests/scenario", *args.pytest], junit, env, counts)
+    if args.only == "long" or (args.long and args.only is None):
+        junit = build / "long.junit.xml"
+        run_suite("long",
+                  [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", f"--junitxml={junit}", "tests/long"],
+                  junit, env, counts)
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
