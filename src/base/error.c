@@ -22,8 +22,8 @@ static const struct {
 #undef X
 };
 
-static struct kc_error no_memory = { .code = KC_ERR_NO_MEMORY, .message = "out of memory" };
-static struct kc_error not_found = { .code = KC_ERR_NOT_FOUND, .message = "not found" };
+static struct kc_error no_memory = { .code = KC_ERR_NO_MEMORY, .message = (char *)"out of memory" };
+static struct kc_error not_found = { .code = KC_ERR_NOT_FOUND, .message = (char *)"not found" };
 
 static bool is_singleton(const struct kc_error *err)
 {

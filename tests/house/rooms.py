@@ -20,7 +20,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 def read_rooms():
     """{room: the rooms it names}, in the order of the table."""
     rooms = {}
-    for line in (TOP / "docs/architecture.md").read_text().splitlines():
+    table = (TOP / "docs/architecture.md").read_text().split("## Rooms")[-1].split("\n## ")[0]
+    for line in table.splitlines():
         row = re.match(r"\| `([a-z/]+)/` \|.*\| ([^|]*) \|$", line)
         if row:
             uses = re.findall(r"`([a-z/]+)/`", row[2])
