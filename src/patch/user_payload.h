@@ -18,6 +18,7 @@
 #ifndef KC_PATCH_USER_PAYLOAD_H
 #define KC_PATCH_USER_PAYLOAD_H
 
+#include "base/buf.h"
 #include "elf/elf_file.h"
 #include "sign/hash.h"
 
@@ -84,8 +85,10 @@ struct kc_error *kc_payload_parse(struct kc_ctx *ctx, const char *name, const vo
 void kc_payload_free(struct kc_payload *payload);
 
 /*
- * Encodes notes for kc_elf_writer: appends one whole ELF note to `section`. `symbol` numbers in FUNCTION and IMPORT
- * notes are symbol *names* (looked up again when parsed), so they survive any renumbering.
+ * Encodes notes for kc_elf_writer: appends one whole ELF note to `section`. FUNCTION and IMPORT notes hold symbol
+ * *names* (looked up again when parsed), so they survive any renumbering; a name that a note uses must exist exactly
+ * once in .symtab, local symbols included. In a function only the name of `replacement` is used, in an import only the
+ * name of `symbol`. `fragments[0]` is {addr, size}.
  */
 void kc_payload_encode_target(struct kc_buf *section, const uint8_t *build_id, size_t build_id_size, uint32_t flags);
 void kc_payload_encode_function(struct kc_buf *section, const struct kc_payload_function *function);
