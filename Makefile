@@ -43,7 +43,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(BUILD)/build.ninja:
-	@meson setup --prefix $(prefix) --buildtype release $(BUILD) >/dev/null
+	@meson setup --prefix $(prefix) --buildtype debugoptimized $(BUILD) >/dev/null
 
 $(DEV)/build.ninja:
 	@meson setup --prefix $(prefix) --buildtype debugoptimized --werror -Db_sanitize=address,undefined $(DEV) >/dev/null
