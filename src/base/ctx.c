@@ -9,6 +9,8 @@ struct kc_ctx {
 	void *log_data;
 	kc_progress_fn *progress;
 	void *progress_data;
+	kc_ask_fn *ask;
+	void *ask_data;
 };
 
 struct kc_ctx *kc_ctx_new(void)
@@ -28,10 +30,21 @@ void kc_ctx_set_log(struct kc_ctx *ctx, enum kc_log_level most_verbose, kc_log_f
 	ctx->log_data = data;
 }
 
+void kc_ctx_set_log_level(struct kc_ctx *ctx, enum kc_log_level most_verbose)
+{
+	ctx->most_verbose = most_verbose;
+}
+
 void kc_ctx_set_progress(struct kc_ctx *ctx, kc_progress_fn *progress, void *data)
 {
 	ctx->progress = progress;
 	ctx->progress_data = data;
+}
+
+void kc_ctx_set_ask(struct kc_ctx *ctx, kc_ask_fn *ask, void *data)
+{
+	ctx->ask = ask;
+	ctx->ask_data = data;
 }
 
 void kc_log(struct kc_ctx *ctx, enum kc_log_level level, const char *format, ...)
@@ -53,4 +66,11 @@ void kc_progress(struct kc_ctx *ctx, const char *what, unsigned long done, unsig
 {
 	if (ctx->progress)
 		ctx->progress(ctx->progress_data, what, done, total);
+}
+
+struct kc_error *kc_ask(struct kc_ctx *ctx, const char *question, struct kc_buf *secret)
+{
+	if (!ctx->ask)
+		return kc_error_new(KC_ERR_KEY, "%s: needed, but there is nobody to ask", question);
+	return ctx->ask(ctx->ask_data, question, secret);
 }

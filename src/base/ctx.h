@@ -6,6 +6,7 @@
 #ifndef KC_BASE_CTX_H
 #define KC_BASE_CTX_H
 
+#include "base/buf.h"
 #include "base/error.h"
 
 enum kc_log_level {
@@ -25,12 +26,18 @@ typedef void kc_log_fn(void *data, enum kc_log_level level, const char *message)
  */
 typedef void kc_progress_fn(void *data, const char *what, unsigned long done, unsigned long total);
 
+/* Asks the administrator for a secret, such as "passphrase of author.key", and appends it to `secret`. */
+typedef struct kc_error *kc_ask_fn(void *data, const char *question, struct kc_buf *secret);
+
 /* NULL when out of memory. Logs and progress go nowhere until set. */
 struct kc_ctx *kc_ctx_new(void);
 void kc_ctx_free(struct kc_ctx *ctx);
 
 void kc_ctx_set_log(struct kc_ctx *ctx, enum kc_log_level most_verbose, kc_log_fn *log, void *data);
+/* Only changes how much is logged. */
+void kc_ctx_set_log_level(struct kc_ctx *ctx, enum kc_log_level most_verbose);
 void kc_ctx_set_progress(struct kc_ctx *ctx, kc_progress_fn *progress, void *data);
+void kc_ctx_set_ask(struct kc_ctx *ctx, kc_ask_fn *ask, void *data);
 
 void kc_log(struct kc_ctx *ctx, enum kc_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #define kc_warning(ctx, ...) kc_log(ctx, KC_LOG_WARNING, __VA_ARGS__)
@@ -38,6 +45,9 @@ void kc_log(struct kc_ctx *ctx, enum kc_log_level level, const char *format, ...
 #define kc_debug(ctx, ...) kc_log(ctx, KC_LOG_DEBUG, __VA_ARGS__)
 
 void kc_progress(struct kc_ctx *ctx, const char *what, unsigned long done, unsigned long total);
+
+/* KC_ERR_KEY when there is nobody to ask. The caller wipes `secret` (explicit_bzero) before it frees it. */
+struct kc_error *kc_ask(struct kc_ctx *ctx, const char *question, struct kc_buf *secret);
 
 KC_DEFINE_CLEANUP(kc_cleanup_ctx, struct kc_ctx *, kc_ctx_free)
 #define kc_autoctx KC_CLEANUP(kc_cleanup_ctx)

@@ -1,2 +1,244 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-typedef int kc_not_yet_written;
+/* Private keys: making, writing, loading, signing. */
+#include "sign/key_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+
+#include "base/file.h"
+#include "sign/hash.h"
+
+enum { PASSPHRASE_ITERATIONS = 600000, SALT_SIZE = 16 };
+
+struct kc_key {
+	EVP_PKEY *pkey;
+	char id[KC_KEYID_SIZE];
+};
+
+struct kc_error *kc_crypto_error(enum kc_error_code code, const char *path, const char *what)
+{
+	unsigned long last = ERR_peek_last_error();
+	const char *reason = last ? ERR_reason_error_string(last) : NULL;
+
+	ERR_clear_error();
+	return kc_error_new(code, "%s: %s%s%s", path, what, reason ? ": " : "", reason ? reason : "");
+}
+
+struct kc_error *kc_pkey_id(EVP_PKEY *pkey, const char *path, char keyid[KC_KEYID_SIZE])
+{
+	unsigned char *der = NULL;
+	int size;
+
+	if (EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519)
+		return kc_error_new(KC_ERR_KEY, "%s: not an Ed25519 key", path);
+	size = i2d_PUBKEY(pkey, &der);
+	if (size <= 0)
+		return kc_crypto_error(KC_ERR_KEY, path, "cannot encode the public key");
+	kc_sha256_text(der, (size_t)size, keyid);
+	OPENSSL_free(der);
+	return NULL;
+}
+
+/* libcrypto would derive with 2,048 rounds when it encrypts a PEM file on its own: guessable for a stolen file. */
+static X509_SIG *encrypt_pkcs8(EVP_PKEY *pkey, const char *passphrase)
+{
+	PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
+	unsigned char salt[SALT_SIZE];
+	X509_SIG *encrypted = NULL;
+	X509_ALGOR *algorithm = NULL;
+
+	if (RAND_bytes(salt, sizeof(salt)) == 1)
+		algorithm = PKCS5_pbe2_set_iv(EVP_aes_256_cbc(), PASSPHRASE_ITERATIONS, salt, sizeof(salt), NULL,
+					      NID_hmacWithSHA256);
+	if (info && algorithm)
+		encrypted = PKCS8_set0_pbe(passphrase, (int)strlen(passphrase), info, algorithm);
+	if (!encrypted)
+		X509_ALGOR_free(algorithm);
+	PKCS8_PRIV_KEY_INFO_free(info);
+	return encrypted;
+}
+
+static bool write_private_pem(BIO *bio, EVP_PKEY *pkey, const char *passphrase)
+{
+	X509_SIG *encrypted;
+	bool written;
+
+	if (!passphrase)
+		return PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
+	encrypted = encrypt_pkcs8(pkey, passphrase);
+	written = encrypted && PEM_write_bio_PKCS8(bio, encrypted) == 1;
+	X509_SIG_free(encrypted);
+	return written;
+}
+
+enum key_part { PRIVATE_PART, PUBLIC_PART };
+
+/* Creates the file, never replaces one: a lost author key cannot be made again. */
+static struct kc_error *write_part(const char *path, EVP_PKEY *pkey, enum key_part part, const char *passphrase)
+{
+	kc_autoclose int fd =
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, part == PRIVATE_PART ? 0600 : 0644);
+	kc_autobio BIO *bio = NULL;
+	struct kc_error *err = NULL;
+	bool written;
+
+	if (fd < 0 && errno == EEXIST)
+		return kc_error_new(KC_ERR_KEY, "%s exists already; it is never overwritten", path);
+	if (fd < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot create %s", path);
+	bio = BIO_new_fd(fd, BIO_NOCLOSE);
+	if (!bio)
+		written = false;
+	else if (part == PRIVATE_PART)
+		written = write_private_pem(bio, pkey, passphrase);
+	else
+		written = PEM_write_bio_PUBKEY(bio, pkey) == 1;
+	if (!written)
+		err = kc_crypto_error(KC_ERR_SYSTEM, path, "cannot write the key");
+	else if (fsync(fd) < 0)
+		err = kc_error_errno(KC_ERR_SYSTEM, errno, "cannot write %s", path);
+	if (err)
+		unlink(path);
+	return err;
+}
+
+static struct kc_error *write_pair(const char *dir, const char *name, EVP_PKEY *pkey, const char *passphrase)
+{
+	kc_autofree char *private_path = NULL, *public_path = NULL;
+	struct kc_error *err;
+
+	if (asprintf(&private_path, "%s/%s.key", dir, name) < 0)
+		private_path = NULL;
+	if (asprintf(&public_path, "%s/%s.pub", dir, name) < 0)
+		public_path = NULL;
+	if (!private_path || !public_path)
+		return kc_error_no_memory();
+	KC_TRY(write_part(private_path, pkey, PRIVATE_PART, passphrase));
+	err = write_part(public_path, pkey, PUBLIC_PART, NULL);
+	if (err)
+		unlink(private_path);
+	return err;
+}
+
+struct kc_error *kc_key_generate(struct kc_ctx *ctx, const char *dir, const char *name, const char *passphrase,
+				 char keyid[KC_KEYID_SIZE])
+{
+	kc_autopkey EVP_PKEY *pkey = NULL;
+	int err;
+
+	(void)ctx;
+	if (!*name || *name == '.' || strchr(name, '/'))
+		return kc_error_new(KC_ERR_USAGE, "'%s' is no name for a key", name);
+	err = *dir ? kc_dir_make(dir, 0700) : -ENOENT;
+	if (err)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", dir);
+	pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (!pkey)
+		return kc_crypto_error(KC_ERR_SYSTEM, name, "cannot make a key");
+	KC_TRY(kc_pkey_id(pkey, name, keyid));
+	return write_pair(dir, name, pkey, passphrase);
+}
+
+/* What the passphrase callback of libcrypto needs, and the error that it cannot return itself. */
+struct passphrase_request {
+	struct kc_ctx *ctx;
+	const char *path;
+	struct kc_error *err;
+};
+
+static int give_passphrase(char *out, int out_size, int is_writing, void *data)
+{
+	struct passphrase_request *request = data;
+	kc_autobuf struct kc_buf secret = { 0 };
+	char question[512];
+	int size = -1;
+
+	(void)is_writing;
+	snprintf(question, sizeof(question), "passphrase of %s", request->path);
+	request->err = kc_ask(request->ctx, question, &secret);
+	if (!request->err && secret.size > (size_t)out_size)
+		request->err = kc_error_new(KC_ERR_KEY, "the passphrase is too long");
+	if (!request->err) {
+		memcpy(out, secret.data, secret.size);
+		size = (int)secret.size;
+	}
+	if (secret.data)
+		explicit_bzero(secret.data, secret.size);
+	return size;
+}
+
+static struct kc_error *check_private_mode(struct kc_ctx *ctx, int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return kc_error_errno(KC_ERR_KEY, errno, "cannot read %s", path);
+	if (!S_ISREG(st.st_mode))
+		return kc_error_new(KC_ERR_KEY, "%s: not a file", path);
+	if (st.st_mode & 077)
+		kc_warning(ctx, "%s: the private key can be read by others (mode %03o): chmod 600 it", path,
+			   st.st_mode & 0777);
+	return NULL;
+}
+
+struct kc_error *kc_key_load(struct kc_ctx *ctx, const char *path, struct kc_key **key)
+{
+	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct passphrase_request request = { ctx, path, NULL };
+	kc_autokey struct kc_key *loaded = calloc(1, sizeof(*loaded));
+	kc_autobio BIO *bio = NULL;
+
+	if (!loaded)
+		return kc_error_no_memory();
+	if (fd < 0)
+		return kc_error_errno(KC_ERR_KEY, errno, "cannot open the key %s", path);
+	KC_TRY(check_private_mode(ctx, fd, path));
+	bio = BIO_new_fd(fd, BIO_NOCLOSE);
+	if (!bio)
+		return kc_error_no_memory();
+	loaded->pkey = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &request);
+	if (request.err) {
+		ERR_clear_error();
+		return request.err;
+	}
+	if (!loaded->pkey)
+		return kc_crypto_error(KC_ERR_KEY, path, "not a private key, or the passphrase is wrong");
+	KC_TRY(kc_pkey_id(loaded->pkey, path, loaded->id));
+	*key = kc_steal(loaded);
+	return NULL;
+}
+
+void kc_key_free(struct kc_key *key)
+{
+	if (!key)
+		return;
+	EVP_PKEY_free(key->pkey);
+	free(key);
+}
+
+const char *kc_key_id(const struct kc_key *key)
+{
+	return key->id;
+}
+
+struct kc_error *kc_key_sign(const struct kc_key *key, const void *data, size_t size,
+			     uint8_t signature[KC_SIGNATURE_SIZE])
+{
+	kc_automdctx EVP_MD_CTX *md = EVP_MD_CTX_new();
+	size_t length = KC_SIGNATURE_SIZE;
+
+	if (!md)
+		return kc_error_no_memory();
+	if (EVP_DigestSignInit(md, NULL, NULL, NULL, key->pkey) != 1 ||
+	    EVP_DigestSign(md, signature, &length, data, size) != 1 || length != KC_SIGNATURE_SIZE)
+		return kc_crypto_error(KC_ERR_KEY, key->id, "cannot sign");
+	return NULL;
+}

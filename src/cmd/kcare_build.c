@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kcare-build: makes, shows and checks patch files. One file per subcommand beside this one. */
+#include "cmd/kcare_build.h"
+
+#include "base/array.h"
+
+static const struct kc_command commands[] = {
+	{ "keygen", "DIR [--name NAME] [--passphrase-file FILE]",
+	  "Makes an author's key pair: DIR/NAME.key (keep it secret) and DIR/NAME.pub.", kc_build_keygen_run },
+};
+
+static const struct kc_program program = {
+	"kcare-build",
+	"makes, shows and checks live patches",
+	commands,
+	KC_ARRAY_SIZE(commands),
+};
+
+int main(int argc, char **argv)
+{
+	return kc_program_main(&program, argc, argv);
+}

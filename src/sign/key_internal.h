@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What key.c and keyring.c share; private to them. */
+#ifndef KC_SIGN_KEY_INTERNAL_H
+#define KC_SIGN_KEY_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "sign/key.h"
+
+KC_DEFINE_CLEANUP(kc_cleanup_pkey, EVP_PKEY *, EVP_PKEY_free)
+KC_DEFINE_CLEANUP(kc_cleanup_md_ctx, EVP_MD_CTX *, EVP_MD_CTX_free)
+KC_DEFINE_CLEANUP(kc_cleanup_bio, BIO *, BIO_free_all)
+#define kc_autopkey KC_CLEANUP(kc_cleanup_pkey)
+#define kc_automdctx KC_CLEANUP(kc_cleanup_md_ctx)
+#define kc_autobio KC_CLEANUP(kc_cleanup_bio)
+
+/* KC_ERR_KEY for other algorithms than Ed25519; `path` is for the message. */
+struct kc_error *kc_pkey_id(EVP_PKEY *pkey, const char *path, char keyid[KC_KEYID_SIZE]);
+/* An error with what libcrypto says; empties its queue. */
+struct kc_error *kc_crypto_error(enum kc_error_code code, const char *path, const char *what);
+
+#endif
