@@ -7,30 +7,7 @@
 
 #include "apply/user_cvelist.h"
 #include "apply/user_paths.h"
-
-#define PROGRAM "libcare-ctl"
-
-void libcare_log(void *data, enum kc_log_level level, const char *message)
-{
-	static const char *const names[] = {
-		[KC_LOG_ERROR] = "error: ",
-		[KC_LOG_WARNING] = "warning: ",
-		[KC_LOG_INFO] = "",
-		[KC_LOG_DEBUG] = "debug: ",
-	};
-
-	(void)data;
-	fprintf(stderr, PROGRAM ": %s%s\n", names[level], message);
-}
-
-int libcare_fail(struct kc_error *err)
-{
-	int exit_code = kc_error_code_exit(kc_error_code(err));
-
-	fprintf(stderr, PROGRAM ": %s: %s\n", kc_error_code_name(kc_error_code(err)), kc_error_message(err));
-	kc_error_free(err);
-	return exit_code;
-}
+#include "base/array.h"
 
 /* Missing keys: an error when patches are to be trusted, else a warning. */
 static struct kc_error *load_keys(struct kc_ctx *ctx, bool required, struct kc_keyring **keyring)
@@ -138,55 +115,62 @@ static bool needs_no_attention(enum kc_error_code code)
 	return code == KC_ERR_NO_PROCESS || code == KC_ERR_BLACKLISTED || kc_error_code_exit(code) == KC_EXIT_NOTHING;
 }
 
-void libcare_outcome_add(struct kc_ctx *ctx, struct libcare_outcome *outcome, const struct libcare_targets *targets,
-			 pid_t pid, struct kc_error *err)
+void libcare_outcome_add(struct kc_ctx *ctx, struct kc_terminal *terminal, struct libcare_outcome *outcome,
+			 const struct libcare_targets *targets, pid_t pid, struct kc_error *err)
 {
-	enum kc_error_code code;
-
 	if (!err) {
-		outcome->n_by_exit[KC_EXIT_DONE]++;
+		outcome->n_done++;
 		return;
 	}
-	code = kc_error_code(err);
 	err = kc_error_prefix(err, "pid %d", pid);
-	if (!targets->all || !needs_no_attention(code)) {
-		outcome->n_by_exit[libcare_fail(err)]++;
-		return;
+	if (!targets->all) {
+		kc_error_free(outcome->single);
+		outcome->single = err;
+	} else if (needs_no_attention(kc_error_code(err))) {
+		kc_debug(ctx, "%s", kc_error_message(err));
+		outcome->n_blacklisted += kc_error_code(err) == KC_ERR_BLACKLISTED;
+		kc_error_free(err);
+	} else {
+		outcome->n_by_exit[kc_terminal_error(terminal, err)]++;
 	}
-	kc_debug(ctx, "%s", kc_error_message(err));
-	outcome->n_by_exit[KC_EXIT_NOTHING]++;
-	outcome->n_blacklisted += code == KC_ERR_BLACKLISTED;
-	kc_error_free(err);
 }
 
-int libcare_outcome_finish(const struct libcare_outcome *outcome, const struct libcare_targets *targets,
-			   const char *verb)
-{
-	static const struct {
-		enum kc_exit exit_code;
-		const char *name;
-	} attention[] = {
-		{ KC_EXIT_FAILED, "failed" },
-		{ KC_EXIT_REFUSED, "refused" },
-		{ KC_EXIT_BUSY, "busy" },
-		{ KC_EXIT_INPUT, "bad input" },
-	};
-	size_t n_done = outcome->n_by_exit[KC_EXIT_DONE];
-	int exit_code = n_done ? KC_EXIT_DONE : KC_EXIT_NOTHING;
+static const struct {
+	enum kc_error_code code;
+	const char *name;
+} attention[] = {
+	{ KC_ERR_SYSTEM, "failed" },
+	{ KC_ERR_REFUSED, "refused" },
+	{ KC_ERR_BUSY, "busy" },
+	{ KC_ERR_INPUT, "bad input" },
+};
 
-	for (size_t i = sizeof(attention) / sizeof(attention[0]); i-- > 0;) {
-		if (outcome->n_by_exit[attention[i].exit_code])
-			exit_code = attention[i].exit_code;
-	}
+struct kc_error *libcare_outcome_finish(struct libcare_outcome *outcome, const struct libcare_targets *targets,
+					const char *verb)
+{
+	enum kc_error_code worst = KC_ERR_NOTHING;
+	kc_autobuf struct kc_buf summary = { 0 };
+	bool needs_attention = false;
+
 	if (!targets->all)
-		return exit_code;
-	printf("%s %zu process%s", verb, n_done, n_done == 1 ? "" : "es");
-	for (size_t i = 0; i < sizeof(attention) / sizeof(attention[0]); i++) {
-		if (outcome->n_by_exit[attention[i].exit_code])
-			printf("; %s: %zu", attention[i].name, outcome->n_by_exit[attention[i].exit_code]);
+		return kc_steal(outcome->single);
+	kc_buf_printf(&summary, "%s %zu process%s", verb, outcome->n_done, outcome->n_done == 1 ? "" : "es");
+	for (size_t i = 0; i < KC_ARRAY_SIZE(attention); i++) {
+		size_t n = outcome->n_by_exit[kc_error_code_exit(attention[i].code)];
+
+		if (!n)
+			continue;
+		kc_buf_printf(&summary, "; %s: %zu", attention[i].name, n);
+		if (!needs_attention)
+			worst = attention[i].code;
+		needs_attention = true;
 	}
 	if (outcome->n_blacklisted)
-		printf("; blacklisted: %zu", outcome->n_blacklisted);
-	putchar('\n');
-	return exit_code;
+		kc_buf_printf(&summary, "; blacklisted: %zu", outcome->n_blacklisted);
+	if (summary.failed)
+		return kc_error_no_memory();
+	if (needs_attention || !outcome->n_done)
+		return kc_error_new(worst, "%s", summary.data);
+	puts(summary.data);
+	return NULL;
 }

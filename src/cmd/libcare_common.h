@@ -7,17 +7,13 @@
 #define KC_CMD_LIBCARE_COMMON_H
 
 #include "apply/user_choose.h"
+#include "cmd/command.h"
 
-/* The subcommands. argv[0] is the subcommand's name; the result is the exit code. */
-int libcare_patch(struct kc_ctx *ctx, int argc, char **argv);
-int libcare_unpatch(struct kc_ctx *ctx, int argc, char **argv);
-int libcare_info(struct kc_ctx *ctx, int argc, char **argv);
-int libcare_server(struct kc_ctx *ctx, int argc, char **argv);
-
-/* For kc_ctx_set_log(): one line on stderr, "libcare-ctl: warning: …". `data` is unused. */
-void libcare_log(void *data, enum kc_log_level level, const char *message);
-/* Prints "libcare-ctl: NAME: MESSAGE", frees the error, returns its exit code. */
-int libcare_fail(struct kc_error *err);
+/* The subcommands, as cmd/command.h calls them. */
+struct kc_error *libcare_patch_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *libcare_unpatch_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *libcare_info_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *libcare_server_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 
 /* What decides on this host. Zeroed: nothing loaded. */
 struct libcare_host {
@@ -52,21 +48,26 @@ void libcare_targets_clear(struct libcare_targets *targets);
 struct kc_error *libcare_seconds_parse(const char *text, unsigned *ms);
 
 /*
- * What happened to the processes. One process: its result is the exit code. All: the exit code is the worst that needs
- * attention, in this order: failed, refused, busy, bad input; if nothing does, done when at least one was changed, else
- * "nothing to do". A process that ended meanwhile and one that the blacklist names need no attention.
+ * What happened to the processes. One process: its error is the command's. All: the worst that needs attention, in this
+ * order: failed, refused, busy, bad input; if nothing does, none when at least one was changed, else KC_ERR_NOTHING. A
+ * process that ended meanwhile and one that the blacklist names need no attention.
  */
 struct libcare_outcome {
-	size_t n_by_exit[8]; /* processes, by enum kc_exit */
+	size_t n_done;
 	size_t n_blacklisted;
+	size_t n_by_exit[8]; /* processes that need attention, by enum kc_exit */
+	struct kc_error *single;
 };
 
-/* Takes `err` (NULL: done), and prints it with the pid if it needs attention or the process was asked for by number. */
-void libcare_outcome_add(struct kc_ctx *ctx, struct libcare_outcome *outcome, const struct libcare_targets *targets,
-			 pid_t pid, struct kc_error *err);
-/* Prints one line when all were asked for ("patched 3 processes; busy: 1; blacklisted: 2"); returns the exit code. */
-int libcare_outcome_finish(const struct libcare_outcome *outcome, const struct libcare_targets *targets,
-			   const char *verb);
+/* Takes `err` (NULL: done). Under `-p all` prints it, with the pid, if it needs attention. */
+void libcare_outcome_add(struct kc_ctx *ctx, struct kc_terminal *terminal, struct libcare_outcome *outcome,
+			 const struct libcare_targets *targets, pid_t pid, struct kc_error *err);
+/*
+ * What the command returns. Under `-p all` a summary, "patched 3 processes; busy: 1; blacklisted: 2", is the message of
+ * the error, or printed when there is none.
+ */
+struct kc_error *libcare_outcome_finish(struct libcare_outcome *outcome, const struct libcare_targets *targets,
+					const char *verb);
 
 #define KC_CLEANUP_LIBCARE_HOST KC_CLEANUP(libcare_host_clear)
 #define KC_CLEANUP_LIBCARE_TARGETS KC_CLEANUP(libcare_targets_clear)
