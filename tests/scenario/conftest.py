@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the scenarios: see lab.py for what they give.
+
+KCARE_BUILD_DIR names the meson build folder whose programs are tested; KCARE_CACHE keeps downloads between runs.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import lab
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also what takes long: every crash point, more repetitions")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only with --long")
+
+
+@pytest.fixture(scope="session")
+def long(request):
+    return request.config.getoption("--long")
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    """A folder for the session that every user may enter: some targets change their user."""
+    folder = tmp_path_factory.mktemp("kcare")
+    for path in (folder, folder.parent, folder.parent.parent):
+        if path != pathlib.Path("/tmp") and os.stat(path).st_uid == os.getuid():
+            path.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build_folder():
+    folder = os.environ.get("KCARE_BUILD_DIR")
+    if not folder:
+        pytest.exit("KCARE_BUILD_DIR is not set: it names the meson build folder to test", 2)
+    return pathlib.Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def kcare(build_folder, workshop):
+    return lab.Kcare(build_folder, workshop / "root")
+
+
+@pytest.fixture(scope="session")
+def build_target(workshop):
+    made = {}
+
+    def build(name, variant="pie"):
+        if (name, variant) not in made:
+            made[name, variant] = lab.Build(name, variant, workshop / "targets" / f"{name}-{variant}")
+        return made[name, variant]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_patch(kcare, workshop):
+    folder = workshop / "patches"
+    folder.mkdir()
+    return lab.PatchMaker(kcare, folder)
+
+
+@pytest.fixture
+def spawn():
+    """Starts targets; all are ended after the test, which fails when one was dead or left stopped."""
+    started = []
+
+    def start(build, wrapper=(), environment=None, program=None):
+        path = program or (build.program if isinstance(build, lab.Build) else build)
+        target = lab.Target([*wrapper, path], environment, inner=bool(wrapper))
+        started.append(target)
+        return target
+
+    yield start
+    problems = []
+    for target in started:
+        try:
+            target.close()
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, "; ".join(problems)
+
+
+@pytest.fixture(scope="session")
+def worker(build_target):
+    return build_target("worker")
+
+
+@pytest.fixture(scope="session")
+def cache():
+    folder = pathlib.Path(os.environ.get("KCARE_CACHE", "/var/cache/kcare"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def need_root(what):
+    if os.geteuid() != 0:
+        pytest.skip(f"{what} needs root")
+
+
+def need_program(name, package):
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed (package {package})")
+
+
+def run(command, **options):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, **options).stdout
