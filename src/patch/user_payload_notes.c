@@ -328,7 +328,7 @@ struct kc_error *kc_payload_read_notes(struct kc_payload *payload)
 {
 	kc_autofree struct kc_elf_symbol **sorted = NULL;
 	struct names names = { 0 };
-	struct kc_cursor notes;
+	struct kc_cursor notes = { 0 };
 	struct kc_error *err;
 
 	KC_TRY(find_notes(payload->elf, &notes));
