@@ -61,8 +61,6 @@ def main():
     args = parser.parse_args()
     build = (TOP / args.build).resolve()
     env = dict(os.environ, KCARE_BUILD_DIR=str(build), PYTHONDONTWRITEBYTECODE="1")
-    if args.long:
-        env["KCARE_LONG"] = "1"
     counts = {"passed": 0, "failed": 0, "skipped": 0}
 
     if args.only in (None, "meson"):
@@ -73,7 +71,8 @@ def main():
         junit = build / "scenario.junit.xml"
         run_suite("scenario",
                   [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX",
-                   f"--junitxml={junit}", "tests/scenario", *args.pytest], junit, env, counts)
+                   f"--junitxml={junit}", *(["--long"] if args.long else []), "tests/scenario", *args.pytest],
+                  junit, env, counts)
     if args.only == "long" or (args.long and args.only is None):
         junit = build / "long.junit.xml"
         run_suite("long",
