@@ -46,7 +46,7 @@ struct kc_elf_symbol {
 	uint64_t value, size;
 	uint32_t index;
 	uint8_t type, bind, visibility; /* STT_…, STB_…, STV_… */
-	uint16_t shndx;			/* SHN_UNDEF, SHN_ABS, SHN_COMMON or a section; SHN_XINDEX is resolved */
+	uint16_t shndx;			/* SHN_UNDEF, SHN_ABS, SHN_COMMON, a section; SHN_XINDEX: see `section` */
 	struct kc_elf_section *section; /* NULL when shndx is special */
 };
 
@@ -71,6 +71,11 @@ struct kc_elf {
 	size_t n_needed;
 	uint8_t build_id[64];
 	size_t build_id_size; /* 0 when there is none */
+
+	/* for the reader itself */
+	struct kc_elf_symbol null_symbol; /* of relocations of files without symbols */
+	size_t n_all_relas;
+	void *owned_data; /* the file's bytes, unless the caller holds them */
 };
 
 /* Reads a whole file (limit 1 GiB). */
@@ -88,6 +93,8 @@ const uint8_t *kc_elf_read(const struct kc_elf *elf, uint64_t vaddr, size_t size
 /* The segment or section that contains `vaddr`, or NULL. */
 const Elf64_Phdr *kc_elf_segment_at(const struct kc_elf *elf, uint64_t vaddr);
 struct kc_elf_section *kc_elf_section_at(const struct kc_elf *elf, uint64_t vaddr);
+/* How many bytes a relocation of this type (R_X86_64_…) writes. */
+size_t kc_elf_rela_size(uint32_t type);
 /* The build-id as text (caller frees; NULL when out of memory; "" when there is none). */
 char *kc_elf_build_id_text(const struct kc_elf *elf);
 

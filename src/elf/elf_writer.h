@@ -27,7 +27,7 @@ kc_symbol_id kc_elf_writer_add_symbol(struct kc_elf_writer *writer, const char *
 /* Relocates `section` at `offset`. false when out of memory. */
 bool kc_elf_writer_add_rela(struct kc_elf_writer *writer, kc_section_id section, uint64_t offset, uint32_t type,
 			    kc_symbol_id symbol, int64_t addend);
-/* Appends the file to `out`. The final index of each symbol is then kc_elf_writer_symbol_index(). */
+/* Appends the file to `out`; call it once. */
 struct kc_error *kc_elf_writer_finish(struct kc_elf_writer *writer, struct kc_buf *out);
 
 #endif
