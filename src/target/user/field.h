@@ -22,8 +22,8 @@ enum kc_field_kind {
 struct kc_field {
 	enum kc_field_kind kind;
 	uint64_t value;
-	uint64_t end;	     /* in the section: what lies before was checked */
-	size_t n_relas;	     /* relocations that this reading used up: 1, or 2 for a relaxed TLS sequence */
+	uint64_t end;	/* in the section: what lies before was checked */
+	size_t n_relas; /* relocations that this reading used up: 1, or 2 for a relaxed TLS sequence */
 };
 
 /*
