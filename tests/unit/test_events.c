@@ -42,7 +42,8 @@ static void see(void *data, const struct kc_event *event)
 		seen->n_forks++;
 		seen->forked = event->pid;
 	}
-	if (event->kind != KC_EVENT_MAP || (seen->pid && event->pid != seen->pid) || strcmp(event->path, seen->path) != 0)
+	if (event->kind != KC_EVENT_MAP || (seen->pid && event->pid != seen->pid) ||
+	    strcmp(event->path, seen->path) != 0)
 		return;
 	seen->n_maps++;
 	seen->map = *event;
