@@ -53,38 +53,40 @@ struct kc_manifest {
 };
 
 struct kc_patch_payload {
-	const char *name; /* user: "user.o" */
-	const void *data;
+	const char *name; /* user: KC_PAYLOAD_NAME */
+	const void *data; /* NULL after kc_patch_peek() */
 	size_t size;
 };
 
 struct kc_patch {
 	struct kc_manifest manifest;
 	char hash[KC_SHA256_TEXT_SIZE];	   /* of the whole file: the patch's identity in records and stores */
-	char keyid[KC_KEYID_SIZE];	   /* who signed */
-	struct kc_patch_payload *payloads; /* decompressed */
+	char keyid[KC_KEYID_SIZE];	   /* who signed; after kc_patch_peek() only who is said to have, or "" */
+	struct kc_patch_payload *payloads; /* decompressed; belong to the patch */
 	size_t n_payloads;
-	void *storage; /* private */
 };
 
-/* Signs and appends a patch file to `out`. */
+/* Signs and appends a patch file to `out`. KC_ERR_INPUT names the value of the manifest that is not allowed. */
 struct kc_error *kc_patch_encode(struct kc_ctx *ctx, const struct kc_manifest *manifest,
 				 const struct kc_patch_payload *payloads, size_t n_payloads, const struct kc_key *key,
 				 struct kc_buf *out);
-/* Verifies against `keyring`, then decodes. `name` is for messages. */
+/*
+ * Verifies against `keyring`, then decodes. `name` is for messages. Each kind of damage has its own error:
+ * KC_ERR_NOT_A_PATCH, KC_ERR_VERSION, KC_ERR_TRUNCATED, KC_ERR_CORRUPT (a bit is wrong somewhere), KC_ERR_LIMIT (too
+ * large, also when only decompressed), KC_ERR_UNSIGNED, KC_ERR_UNKNOWN_KEY, KC_ERR_BAD_SIGNATURE, KC_ERR_INPUT (signed,
+ * but its values make no sense).
+ */
 struct kc_error *kc_patch_decode(struct kc_ctx *ctx, const char *name, const void *data, size_t size,
 				 const struct kc_keyring *keyring, struct kc_patch **patch);
 /* Reads and decodes a file. */
 struct kc_error *kc_patch_open(struct kc_ctx *ctx, const char *path, const struct kc_keyring *keyring,
 			       struct kc_patch **patch);
-/*
- * For `kcare-build show`: decodes the manifest without trusting it; `*keyid` names the claimed signer. No payloads.
- */
+/* For `kcare-build show`: decodes the manifest without trusting it. The payloads have names and claimed sizes only. */
 struct kc_error *kc_patch_peek(struct kc_ctx *ctx, const char *path, struct kc_patch **patch);
 void kc_patch_free(struct kc_patch *patch);
 const struct kc_patch_payload *kc_patch_payload_find(const struct kc_patch *patch, const char *name);
 
-/* The manifest as JSON text for `kcare-build show --json` (caller frees). */
+/* The manifest as JSON text, without the payloads (caller frees). KC_ERR_INPUT for text that is not UTF-8. */
 struct kc_error *kc_manifest_to_json(const struct kc_manifest *manifest, char **text);
 
 void kc_fix_info_clear(struct kc_fix_info *fix);
