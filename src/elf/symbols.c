@@ -3,11 +3,18 @@
 #include "elf/elf_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* ".kcare.target" and ".kcare.tls" (patch/user_payload.h) are empty: their symbols are addresses in another file. */
+static bool is_marker(const struct kc_elf_section *section)
+{
+	return section->size == 0 && strncmp(section->name, ".kcare.", strlen(".kcare.")) == 0;
+}
 
 /* A symbol of an object lies in its section as a whole; in linked files st_value is an address, and only a hint. */
 static bool is_inside_section(const struct kc_elf *elf, const struct kc_elf_symbol *symbol)
 {
-	if (elf->type != ET_REL || !symbol->section || symbol->type == STT_SECTION)
+	if (elf->type != ET_REL || !symbol->section || symbol->type == STT_SECTION || is_marker(symbol->section))
 		return true;
 	return symbol->value <= symbol->section->size && symbol->size <= symbol->section->size - symbol->value;
 }
