@@ -66,3 +66,9 @@ long hold_coroutine(long x, int stay)
 		hold_yield();
 	return x + 1;
 }
+
+/* The second instruction reads *p: when it faults, the handler's frame remembers a pc three bytes behind the entry. */
+long hold_fault(long x, const long *p)
+{
+	return x - *p;
+}

@@ -21,6 +21,7 @@ long hold_spin(long x, int stay);
 long hold_signal(long x, int stay);
 long hold_recursion(long n, int stay);
 long hold_coroutine(long x, int stay);
+long hold_fault(long x, const long *p);
 
 extern atomic_int hold_go;
 void hold_depart(struct hold_last *l) __attribute__((noreturn));

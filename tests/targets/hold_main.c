@@ -73,13 +73,32 @@ static long call_library(long x, int stay)
 	return one_hold(x, stay);
 }
 
+/* The page of *p can be read only after somebody let the handler go on. */
+static void *fault_page;
+
+static void handle_fault(int signal)
+{
+	(void)signal;
+	block();
+	mprotect(fault_page, 4096, PROT_READ);
+}
+
+static long call_fault(long x, int stay)
+{
+	struct sigaction action = { .sa_handler = handle_fault };
+
+	sigaction(SIGSEGV, &action, NULL);
+	fault_page = mmap(NULL, 4096, stay ? PROT_NONE : PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return hold_fault(x, fault_page);
+}
+
 static const struct kind {
 	const char *name;
 	long (*call)(long x, int stay);
 } kinds[] = {
 	{ "plain", hold_plain },	 { "last", call_last },	      { "cold", hold_cold },
 	{ "spin", hold_spin },		 { "signal", hold_signal },   { "recursion", hold_recursion },
-	{ "coroutine", hold_coroutine }, { "library", call_library },
+	{ "coroutine", hold_coroutine }, { "library", call_library }, { "fault", call_fault },
 };
 
 static const struct kind *find(const char *name)
