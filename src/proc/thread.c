@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Threads as /proc shows them. /proc/PID/task/TID/syscall names the place of a blocked thread; schedstat's third field
+ * counts how often it was put on a CPU (context-switch counters do not change while a thread is awake).
+ */
+#include "proc/thread.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "proc/internal.h"
+
+static int compare_pids(const void *a, const void *b)
+{
+	pid_t first = *(const pid_t *)a, second = *(const pid_t *)b;
+
+	return first < second ? -1 : first > second;
+}
+
+int kc_pid_dir_list(const char *path, pid_t **pids, size_t *n)
+{
+	kc_autoclosedir DIR *dir = opendir(path);
+	kc_autofree pid_t *list = NULL;
+	size_t count = 0;
+	struct dirent *entry;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		char *end;
+		long number = strtol(entry->d_name, &end, 10);
+		pid_t *pid;
+
+		if (*end || number <= 0)
+			continue;
+		pid = kc_array_add(&list, &count);
+		if (!pid)
+			return -ENOMEM;
+		*pid = (pid_t)number;
+	}
+	if (count)
+		qsort(list, count, sizeof(*list), compare_pids);
+	*pids = kc_steal(list);
+	*n = count;
+	return 0;
+}
+
+int kc_thread_list(pid_t pid, pid_t **tids, size_t *n)
+{
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	ret = kc_pid_dir_list(path, tids, n);
+	return ret == -ENOENT || (!ret && !*n) ? -ESRCH : ret;
+}
+
+/* Reads a small file of a thread as text. */
+static int read_thread_file(pid_t pid, pid_t tid, const char *name, char *text, size_t size)
+{
+	kc_autoclose int fd = -1;
+	char path[80];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, text, size - 1);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return n ? 0 : -ESRCH;
+}
+
+int kc_thread_runs(pid_t pid, pid_t tid, uint64_t *runs)
+{
+	char text[96];
+	int ret = read_thread_file(pid, tid, "schedstat", text, sizeof(text));
+
+	if (ret)
+		return ret;
+	return sscanf(text, "%*u %*u %" SCNu64, runs) == 1 ? 0 : -EINVAL;
+}
+
+/* "running", "-1 sp pc" or "number arg0 … arg5 sp pc" */
+static int parse_syscall(const char *text, struct kc_thread_look *look)
+{
+	uint64_t *args = look->args;
+
+	look->blocked = strncmp(text, "running", 7) != 0;
+	if (!look->blocked)
+		return 0;
+	if (sscanf(text, "%" SCNd64, &look->syscall) != 1)
+		return -EINVAL;
+	if (look->syscall == -1)
+		return sscanf(text, "-1 %" SCNx64 " %" SCNx64, &look->sp, &look->pc) == 2 ? 0 : -EINVAL;
+	return sscanf(text,
+		      "%*d %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64
+		      " %" SCNx64,
+		      &args[0], &args[1], &args[2], &args[3], &args[4], &args[5], &look->sp, &look->pc) == 8
+		       ? 0
+		       : -EINVAL;
+}
+
+int kc_thread_look(pid_t pid, pid_t tid, struct kc_thread_look *look)
+{
+	char text[256];
+	uint64_t runs_after;
+	int ret;
+
+	memset(look, 0, sizeof(*look));
+	ret = kc_thread_runs(pid, tid, &look->runs);
+	if (!ret)
+		ret = read_thread_file(pid, tid, "syscall", text, sizeof(text));
+	if (!ret)
+		ret = parse_syscall(text, look);
+	if (!ret)
+		ret = kc_thread_runs(pid, tid, &runs_after);
+	if (ret)
+		return ret;
+	if (look->runs != runs_after)
+		look->blocked = false;
+	return 0;
+}
+
+bool kc_thread_look_same(const struct kc_thread_look *a, const struct kc_thread_look *b)
+{
+	return a->blocked && b->blocked && a->runs == b->runs && a->syscall == b->syscall && a->sp == b->sp &&
+	       a->pc == b->pc;
+}
+
+/* The value of "Name:\t…" in the text of a status file, or NULL. */
+static const char *status_field(const char *text, const char *name)
+{
+	size_t size = strlen(name);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		if (*line == '\n')
+			line++;
+		if (strncmp(line, name, size) == 0 && line[size] == ':')
+			return line + size + 1;
+	}
+	return NULL;
+}
+
+static uint64_t status_mask(const char *text, const char *name)
+{
+	const char *value = status_field(text, name);
+
+	return value ? strtoull(value, NULL, 16) : 0;
+}
+
+int kc_thread_status(pid_t pid, pid_t tid, struct kc_thread_status *status)
+{
+	char text[8192];
+	const char *value;
+	int ret = read_thread_file(pid, tid, "status", text, sizeof(text));
+
+	if (ret)
+		return ret;
+	memset(status, 0, sizeof(*status));
+	value = status_field(text, "State");
+	status->state = value ? value[strspn(value, " \t")] : '?';
+	value = status_field(text, "TracerPid");
+	status->tracer = value ? (pid_t)strtol(value, NULL, 10) : 0;
+	value = status_field(text, "Seccomp");
+	status->seccomp = value ? (int)strtol(value, NULL, 10) : 0;
+	status->pending = status_mask(text, "SigPnd") | status_mask(text, "ShdPnd");
+	status->blocked = status_mask(text, "SigBlk");
+	status->ignored = status_mask(text, "SigIgn");
+	status->caught = status_mask(text, "SigCgt");
+	return 0;
+}
