@@ -151,28 +151,35 @@ struct kc_error *kc_key_generate(struct kc_ctx *ctx, const char *dir, const char
 struct passphrase_request {
 	struct kc_ctx *ctx;
 	const char *path;
+	struct kc_buf secret;
+	bool asked; /* libcrypto calls again for each decoder that it tries */
 	struct kc_error *err;
 };
 
 static int give_passphrase(char *out, int out_size, int is_writing, void *data)
 {
 	struct passphrase_request *request = data;
-	kc_autobuf struct kc_buf secret = { 0 };
 	char question[512];
-	int size = -1;
 
 	(void)is_writing;
-	snprintf(question, sizeof(question), "passphrase of %s", request->path);
-	request->err = kc_ask(request->ctx, question, &secret);
-	if (!request->err && secret.size > (size_t)out_size)
-		request->err = kc_error_new(KC_ERR_KEY, "the passphrase is too long");
-	if (!request->err) {
-		memcpy(out, secret.data, secret.size);
-		size = (int)secret.size;
+	if (!request->asked) {
+		snprintf(question, sizeof(question), "passphrase of %s", request->path);
+		request->err = kc_ask(request->ctx, question, &request->secret);
+		request->asked = true;
 	}
-	if (secret.data)
-		explicit_bzero(secret.data, secret.size);
-	return size;
+	if (!request->err && request->secret.size > (size_t)out_size)
+		request->err = kc_error_new(KC_ERR_KEY, "%s: the passphrase is too long", request->path);
+	if (request->err)
+		return -1;
+	memcpy(out, request->secret.data, request->secret.size);
+	return (int)request->secret.size;
+}
+
+static void wipe_request(struct passphrase_request *request)
+{
+	if (request->secret.data)
+		explicit_bzero(request->secret.data, request->secret.size);
+	kc_buf_free(&request->secret);
 }
 
 static struct kc_error *check_private_mode(struct kc_ctx *ctx, int fd, const char *path)
@@ -192,7 +199,7 @@ static struct kc_error *check_private_mode(struct kc_ctx *ctx, int fd, const cha
 struct kc_error *kc_key_load(struct kc_ctx *ctx, const char *path, struct kc_key **key)
 {
 	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct passphrase_request request = { ctx, path, NULL };
+	struct passphrase_request request = { .ctx = ctx, .path = path };
 	kc_autokey struct kc_key *loaded = calloc(1, sizeof(*loaded));
 	kc_autobio BIO *bio = NULL;
 
@@ -205,6 +212,7 @@ struct kc_error *kc_key_load(struct kc_ctx *ctx, const char *path, struct kc_key
 	if (!bio)
 		return kc_error_no_memory();
 	loaded->pkey = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &request);
+	wipe_request(&request);
 	if (request.err) {
 		ERR_clear_error();
 		return request.err;
