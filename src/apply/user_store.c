@@ -103,6 +103,8 @@ static struct kc_error *read_patch(struct kc_ctx *ctx, const struct kc_user_stor
 
 	if (!path)
 		return kc_error_no_memory();
+	if (!store->keyring)
+		return kc_error_new(KC_ERR_UNKNOWN_KEY, "no author is trusted");
 	err = kc_file_read(path, FILE_SIZE_MAX, &content);
 	if (err == -ENOENT)
 		return kc_error_new(KC_ERR_NOT_FOUND, "the patch file %.12s… is not in %s", hash, store->dir);

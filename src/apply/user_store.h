@@ -13,7 +13,9 @@
 
 struct kc_user_store;
 
-/* `dir` NULL: the fixed place. `keyring` must outlive the store. The folder need not exist yet. */
+/*
+ * `dir` NULL: the fixed place. `keyring` must outlive the store; NULL trusts nobody. The folder need not exist yet.
+ */
 struct kc_error *kc_user_store_open(struct kc_ctx *ctx, const char *dir, const struct kc_keyring *keyring,
 				    struct kc_user_store **store);
 void kc_user_store_free(struct kc_user_store *store);
