@@ -7,6 +7,10 @@
 static const struct kc_command commands[] = {
 	{ "keygen", "DIR [--name NAME] [--passphrase-file FILE]",
 	  "Makes an author's key pair: DIR/NAME.key (keep it secret) and DIR/NAME.pub.", kc_build_keygen_run },
+	{ "show", "FILE [--json]", "Shows what a patch file says of itself, without checking its signature.",
+	  kc_build_show_run },
+	{ "verify", "FILE --key PUB", "Checks a patch file against a public key, or a folder of them.",
+	  kc_build_verify_run },
 };
 
 static const struct kc_program program = {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 struct kc_error *kc_payload_parse(struct kc_ctx *ctx, const char *name, const void *data, size_t size,
 				  struct kc_payload **payload)
 {
@@ -22,6 +24,23 @@ struct kc_error *kc_payload_parse(struct kc_ctx *ctx, const char *name, const vo
 		err = kc_payload_check_elf(parsed);
 	if (err)
 		return kc_error_prefix(err, "%s", name);
+	*payload = kc_steal(parsed);
+	return NULL;
+}
+
+struct kc_error *kc_patch_user_payload(struct kc_ctx *ctx, const struct kc_patch *patch, struct kc_payload **payload)
+{
+	const struct kc_patch_payload *file = kc_patch_payload_find(patch, KC_PAYLOAD_NAME);
+	kc_autopayload struct kc_payload *parsed = NULL;
+	char build_id[2 * sizeof(parsed->build_id) + 1];
+
+	if (!file || !file->data)
+		return kc_error_new(KC_ERR_INPUT, "the patch has no payload %s", KC_PAYLOAD_NAME);
+	KC_TRY(kc_payload_parse(ctx, KC_PAYLOAD_NAME, file->data, file->size, &parsed));
+	kc_hex_encode(parsed->build_id, parsed->build_id_size, build_id);
+	if (strcmp(build_id, patch->manifest.target))
+		return kc_error_new(KC_ERR_INPUT, "the manifest is for the build-id %s, the payload for %s",
+				    patch->manifest.target, build_id);
 	*payload = kc_steal(parsed);
 	return NULL;
 }

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "elf/elf_file.h"
+#include "patch/patch_file.h"
 #include "sign/hash.h"
 
 #define KC_PAYLOAD_NAME "user.o"
@@ -82,6 +83,11 @@ struct kc_payload {
 /* `data` must outlive the payload. Everything in it is checked; errors are KC_ERR_INPUT. */
 struct kc_error *kc_payload_parse(struct kc_ctx *ctx, const char *name, const void *data, size_t size,
 				  struct kc_payload **payload);
+/*
+ * The userspace payload of a verified patch; `patch` must outlive it. KC_ERR_INPUT also when manifest and payload are
+ * for different targets.
+ */
+struct kc_error *kc_patch_user_payload(struct kc_ctx *ctx, const struct kc_patch *patch, struct kc_payload **payload);
 void kc_payload_free(struct kc_payload *payload);
 
 /*

@@ -50,7 +50,7 @@ void sample_manifest(struct kc_manifest *manifest)
 	fix->cve_url = must_have(strdup("https://security-tracker.debian.org/tracker/CVE-2025-15281"));
 	*manifest = (struct kc_manifest){
 		.kind = KC_PATCH_USER,
-		.target = must_have(strdup("93ac615dca7f44b2e5e6bb9d8d1d4a5c1e0f3c2a")),
+		.target = must_have(strdup(SAMPLE_BUILD_ID)),
 		.type = must_have(strdup("default")),
 		.level = 3,
 		.patchset = must_have(strdup("U20261123_01")),
@@ -124,7 +124,7 @@ void sample_object_add_import(struct sample_object *object, const char *name, co
 
 void sample_object_add_notes(struct sample_object *object)
 {
-	const uint8_t build_id[20] = { 0x93, 0xac };
+	const uint8_t build_id[20] = { 0x93, 0xac, 0x61, 0x5d };
 	const struct kc_payload_fragment fragments[] = { { SAMPLE_FUNCTION_ADDR, SAMPLE_FUNCTION_SIZE },
 							 { 0x800, 0x20 } };
 	/* behind a call in the middle, behind one that ends the function, behind one that ends its cold part */

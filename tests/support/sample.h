@@ -27,6 +27,7 @@ struct sample_object {
 	struct kc_buf notes;
 };
 
+#define SAMPLE_BUILD_ID "93ac615d00000000000000000000000000000000"
 #define SAMPLE_FUNCTION_ADDR 0x1000
 #define SAMPLE_FUNCTION_SIZE 0x40
 #define SAMPLE_TEXT_SIZE 64

@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "patch/manifest.h"
+#include "patch/user_payload.h"
 #include "sample.h"
 #include "sign/envelope.h"
 
@@ -259,8 +260,7 @@ static void bombs_and_odd_frames_are_refused(void **state)
 	assert_signed_frame(f, &good, "abd", 3, 3, KC_ERR_CORRUPT); /* other content than signed */
 }
 
-/* A window of 2 GiB costs nothing when all of the content fits the signed size. */
-static void huge_window_takes_no_memory(void **state)
+static void huge_window_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	/* magic; no content size, no checksum; window 2^41; one raw block "abc", the last */
@@ -426,6 +426,19 @@ static void files_are_opened_and_peeked(void **state)
 	assert_int_equal(kc_tree_remove(dir), 0);
 }
 
+static void payload_and_manifest_have_the_same_target(void **state)
+{
+	struct fixture *f = *state;
+	kc_autopatch struct kc_patch *patch = NULL;
+	kc_autopayload struct kc_payload *payload = NULL, *other = NULL;
+
+	sample_must(kc_patch_decode(f->ctx, "sample", f->file.data, f->file.size, f->keyring, &patch));
+	sample_must(kc_patch_user_payload(f->ctx, patch, &payload));
+	assert_int_equal(payload->n_functions, 1);
+	patch->manifest.target[0] = '8';
+	assert_error(kc_patch_user_payload(f->ctx, patch, &other), KC_ERR_INPUT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,12 +449,13 @@ int main(void)
 		cmocka_unit_test(each_damage_has_its_own_error),
 		cmocka_unit_test(unsigned_and_twice_signed_files_are_refused),
 		cmocka_unit_test(bombs_and_odd_frames_are_refused),
-		cmocka_unit_test(huge_window_takes_no_memory),
+		cmocka_unit_test(huge_window_is_refused),
 		cmocka_unit_test(signed_nonsense_is_refused),
 		cmocka_unit_test(payload_sizes_have_limits),
 		cmocka_unit_test(bad_values_are_not_written),
 		cmocka_unit_test(qemu_patchsets_and_kernels_are_allowed),
 		cmocka_unit_test(files_are_opened_and_peeked),
+		cmocka_unit_test(payload_and_manifest_have_the_same_target),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writes the seeds of the fuzz targets, DIR/TARGET/NAME, with the code that writes such files in earnest.
+ *
+ *	make_seeds DIR ELF-FILE…          (each ELF file becomes a seed of "elf")
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "sample.h"
+#include "sign/envelope.h"
+
+static void write_seed(const char *dir, const char *target, const char *name, const void *data, size_t size)
+{
+	kc_autofree char *folder = kc_path_join(dir, target), *path = kc_path_join(folder, name);
+
+	if (kc_dir_make(folder, 0755) || kc_file_write_atomic(path, data, size, 0644))
+		sample_must(kc_error_new(KC_ERR_SYSTEM, "cannot write %s", path));
+}
+
+static void write_text_seed(const char *dir, const char *target, const char *name, const char *text)
+{
+	write_seed(dir, target, name, text, strlen(text));
+}
+
+static void write_payloads(const char *dir)
+{
+	const struct kc_payload_fragment late[] = { { 0x2000, 16 }, { 0x2100, 8 }, { 0x2200, 8 } };
+	const uint64_t returns[] = { 0x2010, 0x2108 };
+	kc_autobuf struct kc_buf one = { 0 }, several = { 0 };
+	struct sample_object object;
+
+	sample_payload(&one);
+	write_seed(dir, "payload", "one", one.data, one.size);
+	write_seed(dir, "elf", "payload", one.data, one.size);
+	sample_object_start(&object);
+	kc_elf_writer_add_symbol(object.writer, "puts", STB_WEAK, STT_NOTYPE, 0, 0, 0);
+	sample_object_add_notes(&object);
+	sample_object_add_function(&object, "new_helper", 0, late, 3, returns, 2);
+	sample_object_add_import(&object, "puts", NULL, NULL, 0);
+	sample_object_finish(&object, &several);
+	write_seed(dir, "payload", "several", several.data, several.size);
+}
+
+static void write_signed(struct kc_ctx *ctx, const char *dir)
+{
+	kc_autokey struct kc_key *key = NULL, *other_key = NULL;
+	kc_autokeyring struct kc_keyring *keyring = NULL, *other_keyring = NULL;
+	kc_autojson json_t *feed = json_pack("{s:s, s:i, s:[i,b,n], s:{s:s}}", "feed", "main", "version", 1795467600,
+					     "list", -1, 1, "meta", "text", "a\"\\\n\xc3\xa4");
+	kc_autobuf struct kc_buf patch = { 0 }, envelope = { 0 };
+
+	sample_keys(ctx, &key, &keyring);
+	sample_keys(ctx, &other_key, &other_keyring);
+	sample_patch(ctx, key, &patch);
+	write_seed(dir, "patch", "sample", patch.data, patch.size);
+	sample_must(kc_envelope_encode(feed, (const struct kc_key *const[]){ key, other_key }, 2, &envelope));
+	write_seed(dir, "envelope", "feed", envelope.data, envelope.size);
+	write_text_seed(dir, "envelope", "json", "{\"a\":[{},[],\"\\\\\",0,-1,9007199254740991,true,null],\"b\":{}}");
+}
+
+int main(int argc, char **argv)
+{
+	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
+
+	if (argc < 2 || !ctx) {
+		fprintf(stderr, "usage: %s DIR ELF-FILE...\n", argv[0]);
+		return 2;
+	}
+	write_payloads(argv[1]);
+	write_signed(ctx, argv[1]);
+	for (int i = 2; i < argc; i++) {
+		kc_autobuf struct kc_buf file = { 0 };
+
+		if (kc_file_read(argv[i], 1 << 20, &file))
+			sample_must(kc_error_new(KC_ERR_SYSTEM, "cannot read %s", argv[i]));
+		write_seed(argv[1], "elf", kc_path_name(argv[i]), file.data, file.size);
+	}
+	return 0;
+}
