@@ -16,7 +16,7 @@
 #include "base/hex.h"
 #include "sample.h"
 
-#define BUILD_ID_A "93ac615dca7f44b2e5e6bb9d8d1d4a5c1e0f3c2a"
+#define BUILD_ID_A SAMPLE_BUILD_ID
 #define BUILD_ID_B "0011223344556677889900112233445566778899"
 #define BUILD_ID_SHORT "93ac615dca7f44b2"
 
