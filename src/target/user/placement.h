@@ -14,7 +14,8 @@
 
 /* What the linked file says of one symbol of the plain object. KC_NO_ADDR: not known. */
 struct kc_placed_symbol {
-	uint64_t addr;	     /* virtual address: the symbol itself, or its PLT entry when it is imported */
+	uint64_t addr;	     /* virtual address of the symbol itself; of an IFUNC: its resolver */
+	uint64_t plt;	     /* PLT entry that leads to it: imported, replaceable and IFUNC symbols */
 	uint64_t got;	     /* GOT slot that holds its address */
 	uint64_t tls_got;    /* GOT pair for __tls_get_addr (general dynamic) */
 	uint64_t tls_offset; /* offset in the TLS block of the file */
@@ -24,7 +25,7 @@ struct kc_placed_symbol {
 struct kc_placement {
 	const struct kc_elf *linked;
 	const struct kc_elf *plain;
-	uint64_t *section_addr;		  /* per section of `plain`; KC_NO_ADDR when not placed */
+	uint64_t *section_addr;		  /* per section of `plain`; KC_NO_ADDR when not placed; TLS: of its image */
 	struct kc_placed_symbol *symbols; /* per symbol of `plain` */
 	uint64_t tls_ld_got;		  /* GOT pair for the module's base (local dynamic), or KC_NO_ADDR */
 	size_t n_functions_proved;
