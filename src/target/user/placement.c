@@ -208,6 +208,15 @@ static uint64_t known_target(const struct kc_placer *p, const struct kc_elf_rela
 	return p->result->section_addr[section->index] + rela->symbol->value + rela->addend;
 }
 
+/* True when `dynamic` fills in what `rela` asks for; `target` is its address, when known. */
+static bool is_same_pointer(const struct kc_elf_rela *dynamic, const struct kc_elf_rela *rela, uint64_t target)
+{
+	if (target != KC_NO_ADDR)
+		return dynamic->type == R_X86_64_RELATIVE && (uint64_t)dynamic->addend == target;
+	return dynamic->type == R_X86_64_64 && dynamic->addend == rela->addend &&
+	       kc_symbol_name_equal(dynamic->symbol->name, rela->symbol->name);
+}
+
 /*
  * A table of pointers that only other objects refer to, as OpenSSL's tables of provider functions: it lies where the
  * loader relocates the same pointers.
@@ -216,21 +225,23 @@ static void place_table(struct kc_placer *p, const struct kc_elf_section *sectio
 {
 	const struct kc_elf *linked = p->linked->elf;
 	struct candidates candidates = { 0 };
+	const struct kc_elf_rela *rela = NULL;
 	uint64_t target = KC_NO_ADDR;
-	size_t i;
 
-	for (i = 0; i < section->n_relas; i++) {
-		target = section->relas[i].type == R_X86_64_64 ? known_target(p, &section->relas[i]) : KC_NO_ADDR;
-		if (target != KC_NO_ADDR)
-			break;
+	for (size_t i = 0; i < section->n_relas && target == KC_NO_ADDR; i++) {
+		if (section->relas[i].type != R_X86_64_64)
+			continue;
+		target = known_target(p, &section->relas[i]);
+		if (target != KC_NO_ADDR || section->relas[i].symbol->shndx == SHN_UNDEF)
+			rela = &section->relas[i];
 	}
-	if (target == KC_NO_ADDR)
+	if (!rela)
 		return;
 	for (size_t j = 0; j < linked->n_dynamic_relas && candidates.n < 2; j++) {
 		const struct kc_elf_rela *dynamic = &linked->dynamic_relas[j];
 
-		if (dynamic->type == R_X86_64_RELATIVE && (uint64_t)dynamic->addend == target)
-			visit_candidate(p, section, dynamic->offset - section->relas[i].offset, &candidates);
+		if (is_same_pointer(dynamic, rela, target))
+			visit_candidate(p, section, dynamic->offset - rela->offset, &candidates);
 	}
 	if (candidates.n == 1)
 		kc_placer_try(p, section, candidates.base, true);
