@@ -33,8 +33,10 @@ def fuzzers():
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_makes_it_crash(fuzzers, name, tmp_path):
     program = fuzzers / "tests/fuzz" / name
+    seeds = fuzzers / "tests/fuzz/seeds" / name.removeprefix("fuzz_")
     done = subprocess.run(
-        [program, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=4096", "-timeout=10", "-print_final_stats=1", tmp_path],
+        [program, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=4096", "-timeout=10", "-print_final_stats=1", tmp_path,
+         seeds],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
