@@ -417,7 +417,7 @@ static void reap_children(struct run *run)
 {
 	int status;
 
-	if (run->list_child && waitpid(run->list_child, NULL, WNOHANG) == run->list_child)
+	if (run->list_child && waitpid(run->list_child, NULL, WNOHANG) != 0)
 		run->list_child = 0;
 	if (!run->self_child || waitpid(run->self_child, &status, WNOHANG) != run->self_child)
 		return;
