@@ -69,6 +69,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	write_payloads(argv[1]);
+	write_text_seed(argv[1], "blacklist", "reference",
+			" # Symantec Antivirus\n path: /opt/Symantec/*\n filename:symcfgd\n filename:docker*\r\n"
+			"path:/usr/[a-z]*/doc?er\n\nregex:^/usr/bin/[[:alnum:]]+$|(/|x)*y\n");
 	write_signed(ctx, argv[1]);
 	for (int i = 2; i < argc; i++) {
 		kc_autobuf struct kc_buf file = { 0 };

@@ -57,7 +57,7 @@ static struct kc_events *open_events(const struct kc_events_options *options)
 	struct kc_error *err = kc_events_open(ctx, options, &events);
 
 	if (err && kc_error_code(err) == KC_ERR_PERMISSION) {
-		print_message("SKIPPED: %s\n", kc_error_message(err));
+		print_message("# SKIPPED: %s\n", kc_error_message(err));
 		kc_error_free(err);
 		skip();
 	}
@@ -175,7 +175,7 @@ static void cpu_that_comes_online_is_watched(void **state)
 
 	(void)state;
 	if (n_cpus < 2) {
-		print_message("SKIPPED: this machine has one CPU only\n");
+		print_message("# SKIPPED: this machine has one CPU only\n");
 		skip();
 	}
 	assert_int_equal(kc_events_n_cpus(events), 1);
