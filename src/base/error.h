@@ -47,6 +47,7 @@ enum kc_exit {
 	/* building */                                                                                             \
 	X(KC_ERR_PACKAGE_GONE, "package-gone", KC_EXIT_INPUT, 404, "the archive has no such package version")      \
 	X(KC_ERR_SOURCE_MISSING, "source-missing", KC_EXIT_INPUT, 404, "the source cannot be had")                 \
+	X(KC_ERR_BUILD_DEPENDS, "build-depends", KC_EXIT_FAILED, 500, "the package needs others to be built")      \
 	X(KC_ERR_FIX, "bad-fix", KC_EXIT_INPUT, 400, "the fix cannot be read")                                     \
 	X(KC_ERR_FIX_DOES_NOT_APPLY, "fix-does-not-apply", KC_EXIT_INPUT, 409, "the fix does not apply")           \
 	X(KC_ERR_COMPILE, "compile", KC_EXIT_FAILED, 500, "the compiler failed")                                   \

@@ -22,7 +22,7 @@ struct kc_build_user_request {
 	const char *output_dir;
 	const char *const *allowed; /* NULL-terminated, or NULL */
 	unsigned jobs;		    /* 0: number of CPUs */
-	const char *cache_dir;	    /* NULL: $KCARE_BUILD_CACHE, else /var/cache/kcare/build */
+	const char *cache_dir;	    /* NULL: $KCARE_BUILD_CACHE, else /var/cache/kcare/build, else ~/.cache/… */
 };
 
 /* Fetches binary and source, configures, caches. Does nothing when it is there already. */

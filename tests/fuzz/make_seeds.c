@@ -60,6 +60,15 @@ static void write_signed(struct kc_ctx *ctx, const char *dir)
 	write_text_seed(dir, "envelope", "json", "{\"a\":[{},[],\"\\\\\",0,-1,9007199254740991,true,null],\"b\":{}}");
 }
 
+static void write_fixes(const char *dir)
+{
+	write_text_seed(dir, "fix", "header",
+			"Name: one\nDescription: first\n second\nCVE: CVE-2026-42766, CVE-2026-45445\nCVSS: 7.5\n"
+			"Consistency: function\n\n--- a/a.c\n+++ b/a.c\n@@ -4,2 +4,3 @@ int c(void)\n {\n+\tif (0)\n"
+			" \treturn 1;\n@@ -6,1 +7,1 @@\n-}\n\\ No newline at end of file\n+};\n");
+	write_text_seed(dir, "fix", "new-file", "--- /dev/null\n+++ b/a.h\n@@ -0,0 +1 @@\n+#define A \\\n");
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -73,6 +82,7 @@ int main(int argc, char **argv)
 			" # Symantec Antivirus\n path: /opt/Symantec/*\n filename:symcfgd\n filename:docker*\r\n"
 			"path:/usr/[a-z]*/doc?er\n\nregex:^/usr/bin/[[:alnum:]]+$|(/|x)*y\n");
 	write_signed(ctx, argv[1]);
+	write_fixes(argv[1]);
 	for (int i = 2; i < argc; i++) {
 		kc_autobuf struct kc_buf file = { 0 };
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "build/apt_sources.h"
+
+#include <ctype.h>
+#include <glob.h>
+#include <string.h>
+
+#include "base/file.h"
+
+enum { SOURCES_LIMIT = 1 << 20 };
+
+/* Is one of the words of `text` the release, or one of its pockets ("bookworm", "bookworm-updates")? */
+static bool names_release(const char *text, size_t size, const char *codename)
+{
+	const char *end = text + size;
+	size_t n = strlen(codename);
+
+	while (text < end) {
+		const char *word = text;
+
+		while (text < end && !isspace((unsigned char)*text))
+			text++;
+		if ((size_t)(text - word) >= n && !memcmp(word, codename, n) &&
+		    ((size_t)(text - word) == n || word[n] == '-' || word[n] == '/'))
+			return true;
+		while (text < end && isspace((unsigned char)*text))
+			text++;
+	}
+	return false;
+}
+
+void kc_apt_convert_list(const char *text, const char *codename, struct kc_buf *out)
+{
+	while (*text) {
+		size_t size = strcspn(text, "\n");
+
+		if (!strncmp(text, "deb ", 4) && names_release(text, size, codename)) {
+			kc_buf_printf(out, "%.*s\n", (int)size, text);
+			kc_buf_printf(out, "deb-src%.*s\n", (int)size - 3, text + 3);
+		}
+		text += size;
+		text += *text == '\n';
+	}
+}
+
+/* The field of a stanza at the start of a line, and the size of its first line's value. */
+static const char *stanza_field(const char *stanza, size_t stanza_size, const char *name, size_t *size)
+{
+	const char *p = stanza, *end = stanza + stanza_size;
+	size_t n = strlen(name);
+
+	while (p < end) {
+		size_t line = (size_t)(end - p) < strcspn(p, "\n") ? (size_t)(end - p) : strcspn(p, "\n");
+
+		if (line > n && !strncasecmp(p, name, n) && p[n] == ':') {
+			*size = line - n - 1;
+			return p + n + 1;
+		}
+		p += line + 1;
+	}
+	return NULL;
+}
+
+static void convert_stanza(const char *stanza, size_t size, const char *codename, struct kc_buf *out)
+{
+	size_t suites_size, types_size, enabled_size;
+	const char *suites = stanza_field(stanza, size, "Suites", &suites_size);
+	const char *types = stanza_field(stanza, size, "Types", &types_size);
+	const char *enabled = stanza_field(stanza, size, "Enabled", &enabled_size);
+
+	if (!suites || !types || !names_release(suites, suites_size, codename) ||
+	    (enabled && memmem(enabled, enabled_size, "no", 2)))
+		return;
+	kc_buf_append(out, stanza, (size_t)(types - stanza));
+	kc_buf_append_str(out, " deb deb-src");
+	kc_buf_append(out, types + types_size, (size_t)(stanza + size - (types + types_size)));
+	kc_buf_append_str(out, "\n");
+}
+
+void kc_apt_convert_deb822(const char *text, const char *codename, struct kc_buf *out)
+{
+	while (*text) {
+		const char *end = strstr(text, "\n\n");
+		size_t size = end ? (size_t)(end + 1 - text) : strlen(text);
+
+		convert_stanza(text, size, codename, out);
+		text += size;
+		text += *text == '\n';
+	}
+}
+
+char *kc_os_release_value(const char *text, const char *name)
+{
+	size_t n = strlen(name), size;
+
+	for (; text && *text; text = strchr(text, '\n'), text += text ? 1 : 0) {
+		if (strncmp(text, name, n) || text[n] != '=')
+			continue;
+		text += n + 1;
+		size = strcspn(text, "\n");
+		if (size >= 2 && (*text == '"' || *text == '\'') && text[size - 1] == *text)
+			return strndup(text + 1, size - 2);
+		return strndup(text, size);
+	}
+	return NULL;
+}
+
+/* Reads every file that `pattern` names and converts it. */
+static void convert_files(const char *pattern, const char *codename, bool deb822, struct kc_buf *out)
+{
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		kc_autobuf struct kc_buf text = { 0 };
+
+		if (kc_file_read(found.gl_pathv[i], SOURCES_LIMIT, &text) || !text.data)
+			continue;
+		if (deb822)
+			kc_apt_convert_deb822(text.data, codename, out);
+		else
+			kc_apt_convert_list(text.data, codename, out);
+	}
+	globfree(&found);
+}
+
+static void append_public_mirrors(const char *codename, struct kc_buf *out)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+
+	kc_buf_printf(&text, "deb http://deb.debian.org/debian %s main\n", codename);
+	kc_buf_printf(&text, "deb http://deb.debian.org/debian %s-updates main\n", codename);
+	kc_buf_printf(&text, "deb http://deb.debian.org/debian-security %s-security main\n", codename);
+	if (!text.failed)
+		kc_apt_convert_list(text.data, codename, out);
+	out->failed |= text.failed;
+}
+
+static struct kc_error *write_file(const char *dir, const char *name, const struct kc_buf *text)
+{
+	kc_autofree char *path = kc_path_join(dir, name);
+	int err;
+
+	if (!path || text->failed)
+		return kc_error_no_memory();
+	err = kc_file_write_atomic(path, text->data ? text->data : "", text->size, 0644);
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
+}
+
+struct kc_error *kc_apt_sources_write(const char *dir)
+{
+	kc_autobuf struct kc_buf os_release = { 0 }, list = { 0 }, deb822 = { 0 };
+	kc_autofree char *codename = NULL, *id = NULL;
+	int err = kc_file_read("/etc/os-release", SOURCES_LIMIT, &os_release);
+
+	if (err)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read /etc/os-release");
+	codename = kc_os_release_value(os_release.data, "VERSION_CODENAME");
+	id = kc_os_release_value(os_release.data, "ID");
+	if (!codename || !*codename || !id)
+		return kc_error_new(KC_ERR_INPUT, "/etc/os-release does not name a Debian release; use --elf");
+	convert_files("/etc/apt/sources.list", codename, false, &list);
+	convert_files("/etc/apt/sources.list.d/*.list", codename, false, &list);
+	convert_files("/etc/apt/sources.list.d/*.sources", codename, true, &deb822);
+	if (!list.size && !deb822.size && !strcmp(id, "debian"))
+		append_public_mirrors(codename, &list);
+	if (!list.size && !deb822.size)
+		return kc_error_new(KC_ERR_INPUT, "apt has no sources for %s", codename);
+	KC_TRY(write_file(dir, "kcare.list", &list));
+	return write_file(dir, "kcare.sources", &deb822);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes a list of archives for the private apt: the host's entries for this release (sources.list and *.sources) with
+ * source packages switched on, or the public mirrors when the host has none.
+ */
+#ifndef KC_BUILD_APT_SOURCES_H
+#define KC_BUILD_APT_SOURCES_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* One-line entries: "deb [options] URI SUITE COMPONENT…" and the same as deb-src. */
+void kc_apt_convert_list(const char *text, const char *codename, struct kc_buf *out);
+/* Stanzas of "Types:", "URIs:", … */
+void kc_apt_convert_deb822(const char *text, const char *codename, struct kc_buf *out);
+/* The value of NAME in os-release's text (caller frees; NULL when missing or out of memory). */
+char *kc_os_release_value(const char *text, const char *name);
+
+/* Writes `dir`/kcare.list and `dir`/kcare.sources. */
+struct kc_error *kc_apt_sources_write(const char *dir);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "build/objects.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "build/compile.h"
+#include "build/depfile.h"
+#include "sign/hash.h"
+
+enum { OBJECT_LIMIT = 1 << 30, N_VARIANTS = 3 };
+
+struct maker {
+	struct kc_ctx *ctx;
+	const struct kc_tree *tree;
+	const struct kc_touched *touched;
+	const struct kc_overlay *overlay;
+	const char *work_dir;
+	unsigned parallel;
+	struct kc_compile_job *jobs; /* N_VARIANTS per object */
+	size_t n_objects;
+};
+
+/* Where the plain object of a prepared package is kept: named by everything that shapes it. */
+static char *plain_cache_path(const struct kc_tree *tree, const struct kc_compile_command *command)
+{
+	kc_autobuf struct kc_buf key = { 0 };
+	char hash[KC_SHA256_TEXT_SIZE], *path;
+
+	kc_buf_printf(&key, "%s\n%s\n", command->dir, command->file);
+	for (size_t i = 0; i < command->n_arguments; i++)
+		kc_buf_printf(&key, "%s\n", command->arguments[i]);
+	if (key.failed)
+		return NULL;
+	kc_sha256_text(key.data, key.size, hash);
+	return asprintf(&path, "%s/plain/%s.o", tree->cache_dir, hash) < 0 ? NULL : path;
+}
+
+static struct kc_error *jobs_fill(struct maker *m)
+{
+	static const char *const names[] = { "plain", "original", "patched" };
+
+	for (size_t i = 0; i < m->n_objects; i++) {
+		for (int variant = 0; variant < N_VARIANTS; variant++) {
+			struct kc_compile_job *job = &m->jobs[i * N_VARIANTS + variant];
+
+			job->command = m->touched->commands[i];
+			job->variant = variant;
+			job->overlay = m->overlay;
+			if (asprintf(&job->object_path, "%s/%zu-%s.o", m->work_dir, i, names[variant]) < 0) {
+				job->object_path = NULL;
+				return kc_error_no_memory();
+			}
+		}
+	}
+	return NULL;
+}
+
+/* Copies the plain object from the cache; true when it was there. */
+static bool plain_from_cache(const struct maker *m, const struct kc_compile_job *job)
+{
+	kc_autofree char *path = m->tree->cache_dir ? plain_cache_path(m->tree, job->command) : NULL;
+
+	return path && !link(path, job->object_path);
+}
+
+/* The cache only saves time: when it cannot be written, the next run compiles again. */
+static void plain_to_cache(const struct maker *m, const struct kc_compile_job *job)
+{
+	kc_autofree char *path = m->tree->cache_dir ? plain_cache_path(m->tree, job->command) : NULL;
+	kc_autofree char *dir = path ? kc_path_join(m->tree->cache_dir, "plain") : NULL;
+
+	if (dir && !kc_dir_make(dir, 0755) && link(job->object_path, path) < 0)
+		kc_debug(m->ctx, "cannot keep %s", path);
+}
+
+/* Lets the package make what it generates for the objects whose plain form failed; true when that may have helped. */
+static bool make_missing(const struct maker *m, const struct kc_compile_job *jobs, size_t n)
+{
+	bool made = false;
+
+	for (size_t i = 0; i < n; i++) {
+		kc_autoerror struct kc_error *err = NULL;
+
+		if (jobs[i].variant != KC_VARIANT_PLAIN || !jobs[i].failed)
+			continue;
+		err = kc_tree_make_object(m->ctx, m->tree, jobs[i].command);
+		if (err)
+			kc_debug(m->ctx, "%s", kc_error_message(err));
+		made |= !err;
+	}
+	return made;
+}
+
+static struct kc_error *compile_all(const struct maker *m)
+{
+	kc_autofree struct kc_compile_job *jobs = calloc(m->n_objects * N_VARIANTS + 1, sizeof(*jobs));
+	const char *const *env = (const char *const *)m->tree->env;
+	struct kc_error *err;
+	size_t n = 0;
+
+	if (!jobs)
+		return kc_error_no_memory();
+	for (size_t i = 0; i < m->n_objects * N_VARIANTS; i++)
+		if (i % N_VARIANTS != KC_VARIANT_PLAIN || !plain_from_cache(m, &m->jobs[i]))
+			jobs[n++] = m->jobs[i];
+	err = kc_compile(m->ctx, jobs, n, m->parallel, env);
+	if (err && make_missing(m, jobs, n)) {
+		kc_error_free(err);
+		err = kc_compile(m->ctx, jobs, n, m->parallel, env);
+	}
+	for (size_t i = 0; !err && i < n; i++)
+		if (jobs[i].variant == KC_VARIANT_PLAIN)
+			plain_to_cache(m, &jobs[i]);
+	return err;
+}
+
+static bool is_original(const char *path, const struct kc_touched_file *file)
+{
+	struct stat st, original;
+
+	return !strcmp(kc_path_name(path), kc_path_name(file->path)) && !stat(path, &st) &&
+	       !stat(file->path, &original) && st.st_dev == original.st_dev && st.st_ino == original.st_ino;
+}
+
+/* The patched object must not have read the unpatched form of a touched file, on whatever way. */
+static struct kc_error *check_read(const struct maker *m, const struct kc_compile_job *job)
+{
+	kc_autopaths char **paths = NULL;
+
+	KC_TRY(kc_compile_dependencies(job, &paths));
+	for (char **path = paths; *path; path++)
+		for (size_t i = 0; i < m->touched->n_files; i++)
+			if (is_original(*path, &m->touched->files[i]))
+				return kc_error_new(
+					KC_ERR_SYSTEM,
+					"%s was compiled with the unpatched %s, which it finds as %s; is the "
+					"tree configured through a symbolic link?",
+					job->command->file, m->touched->files[i].name, *path);
+	return NULL;
+}
+
+static struct kc_error *objects_parse(const struct maker *m, struct kc_objects *objects)
+{
+	size_t root_size = strlen(m->tree->source_dir);
+
+	objects->items = calloc(m->n_objects, sizeof(*objects->items));
+	if (!objects->items)
+		return kc_error_no_memory();
+	objects->n_items = m->n_objects;
+	for (size_t i = 0; i < m->n_objects; i++) {
+		const struct kc_compile_job *jobs = &m->jobs[i * N_VARIANTS];
+		struct kc_object *object = &objects->items[i];
+		const char *file = jobs[0].command->file;
+
+		object->command = jobs[0].command;
+		object->name = !strncmp(file, m->tree->source_dir, root_size) ? file + root_size + 1 : file;
+		KC_TRY(check_read(m, &jobs[KC_VARIANT_PATCHED]));
+		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_PLAIN].object_path, &object->plain));
+		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_ORIGINAL].object_path, &object->original));
+		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_PATCHED].object_path, &object->patched));
+	}
+	return NULL;
+}
+
+static struct kc_error *make(struct maker *m, struct kc_objects *objects)
+{
+	KC_TRY(jobs_fill(m));
+	KC_TRY(compile_all(m));
+	return objects_parse(m, objects);
+}
+
+struct kc_error *kc_objects_make(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_touched *touched,
+				 const char *work_dir, unsigned parallel, struct kc_objects **objects)
+{
+	kc_autofree char *overlay_dir = kc_path_join(work_dir, "overlay");
+	kc_autoobjects struct kc_objects *new = calloc(1, sizeof(*new));
+	kc_autooverlay struct kc_overlay *overlay = NULL;
+	struct maker m = { .ctx = ctx,
+			   .tree = tree,
+			   .touched = touched,
+			   .work_dir = work_dir,
+			   .parallel = parallel,
+			   .n_objects = touched->n_commands };
+	struct kc_error *err;
+
+	if (!overlay_dir || !new)
+		return kc_error_no_memory();
+	KC_TRY(kc_overlay_new(overlay_dir, &overlay));
+	KC_TRY(kc_touched_overlay(tree, touched, overlay));
+	m.overlay = overlay;
+	m.jobs = calloc(m.n_objects * N_VARIANTS + 1, sizeof(*m.jobs));
+	if (!m.jobs)
+		return kc_error_no_memory();
+	err = make(&m, new);
+	for (size_t i = 0; i < m.n_objects * N_VARIANTS; i++)
+		free(m.jobs[i].object_path);
+	free(m.jobs);
+	if (!err)
+		*objects = kc_steal(new);
+	return err;
+}
+
+void kc_objects_free(struct kc_objects *objects)
+{
+	if (!objects)
+		return;
+	for (size_t i = 0; i < objects->n_items; i++) {
+		kc_elf_free(objects->items[i].plain);
+		kc_elf_free(objects->items[i].original);
+		kc_elf_free(objects->items[i].patched);
+	}
+	free(objects->items);
+	free(objects);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "build/prepare.h"
+
+#include <ctype.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/file.h"
+#include "build/archive.h"
+#include "build/recipe.h"
+#include "build/tool.h"
+
+enum { MARKER_LIMIT = 4096 };
+
+static struct kc_error *make_dir(const char *path)
+{
+	int err = kc_dir_make(path, 0755);
+
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make %s", path) : NULL;
+}
+
+static char *default_cache_dir(void)
+{
+	const char *root = getenv("KCARE_ROOT"), *cache = getenv("KCARE_BUILD_CACHE");
+	const char *user_cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	char *dir;
+	int n;
+
+	if (cache && *cache)
+		return strdup(cache);
+	if (!geteuid() || (root && *root))
+		n = asprintf(&dir, "%s/var/cache/kcare/build", root ? root : "");
+	else if (user_cache && *user_cache)
+		n = asprintf(&dir, "%s/kcare/build", user_cache);
+	else
+		n = asprintf(&dir, "%s/.cache/kcare/build", home ? home : "/tmp");
+	return n < 0 ? NULL : dir;
+}
+
+/* Makefiles, and gcc's prefix maps, do not bear everything in a path. */
+static bool path_is_plain(const char *path)
+{
+	for (; *path; path++)
+		if (!isalnum((unsigned char)*path) && !strchr("/._+~-@,", *path))
+			return false;
+	return true;
+}
+
+static struct kc_error *open_cache(const struct kc_build_user_request *request, char **cache_dir)
+{
+	kc_autofree char *dir = request->cache_dir ? strdup(request->cache_dir) : default_cache_dir();
+
+	if (!dir)
+		return kc_error_no_memory();
+	KC_TRY(make_dir(dir));
+	*cache_dir = realpath(dir, NULL);
+	if (!*cache_dir)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
+	if (!path_is_plain(*cache_dir))
+		return kc_error_new(KC_ERR_INPUT, "the cache's path %s has characters that makefiles do not bear",
+				    *cache_dir);
+	return NULL;
+}
+
+/* These become arguments of apt and parts of paths. */
+static struct kc_error *check_names(const char *package, const char *version)
+{
+	if (!isalnum((unsigned char)*package) ||
+	    strspn(package, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != strlen(package))
+		return kc_error_new(KC_ERR_USAGE, "\"%s\" is no name of a Debian package", package);
+	if (!version || !isdigit((unsigned char)*version) || !path_is_plain(version + strspn(version, "0123456789:")) ||
+	    strchr(version, '/'))
+		return kc_error_new(KC_ERR_USAGE, "\"%s\" is no version of a Debian package", version ? version : "");
+	return NULL;
+}
+
+static struct kc_error *lock(struct kc_ctx *ctx, struct kc_tree *tree)
+{
+	kc_autofree char *path = NULL;
+
+	if (asprintf(&path, "%s.lock", tree->cache_dir) < 0) {
+		path = NULL;
+		return kc_error_no_memory();
+	}
+	tree->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (tree->lock_fd < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
+	if (!flock(tree->lock_fd, LOCK_EX | LOCK_NB))
+		return NULL;
+	kc_info(ctx, "waiting for another kcare-build that works on %s %s", tree->package, tree->version);
+	while (flock(tree->lock_fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot lock %s", path);
+	return NULL;
+}
+
+/* Epochs have a colon ("1:2.3"), which makefiles take for a rule. */
+static char *tree_path(const char *cache_dir, const char *package, const char *version)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/user/%s_%s", cache_dir, package, version) < 0)
+		return NULL;
+	for (char *p = path + strlen(cache_dir); *p; p++)
+		if (*p == ':')
+			*p = '@';
+	return path;
+}
+
+static struct kc_error *env_add(struct kc_tree *tree, size_t *n, char *text)
+{
+	char **slot = kc_array_add(&tree->env, n);
+
+	if (slot)
+		*slot = text;
+	else
+		free(text);
+	return slot ? NULL : kc_error_no_memory();
+}
+
+/* What dpkg-buildpackage would set: code may contain the date of the last change. */
+static struct kc_error *set_env(struct kc_tree *tree, const char *source_date, unsigned parallel)
+{
+	char *date = NULL, *options = NULL, *locale = strdup("LC_ALL=C.UTF-8");
+	size_t n = 0;
+
+	if (asprintf(&date, "SOURCE_DATE_EPOCH=%s", source_date) < 0)
+		date = NULL;
+	if (asprintf(&options, "DEB_BUILD_OPTIONS=parallel=%u", parallel ? parallel : 1) < 0)
+		options = NULL;
+	if (!date || !options || !locale) {
+		free(date);
+		free(options);
+		free(locale);
+		return kc_error_no_memory();
+	}
+	KC_TRY(env_add(tree, &n, date));
+	KC_TRY(env_add(tree, &n, options));
+	KC_TRY(env_add(tree, &n, locale));
+	return env_add(tree, &n, NULL);
+}
+
+static struct kc_error *read_source_date(const struct kc_tree *tree, char **date)
+{
+	const char *const argv[] = { "dpkg-parsechangelog", "-S", "Timestamp", NULL };
+	kc_autobuf struct kc_buf output = { 0 };
+
+	KC_TRY(kc_tool_run(KC_ERR_SYSTEM, "debian/changelog", argv, tree->source_dir, NULL, &output));
+	*date = strndup(output.data ? output.data : "", output.data ? strcspn(output.data, "\n") : 0);
+	return *date ? NULL : kc_error_no_memory();
+}
+
+/* The marker holds "SOURCE DATE". false when the folder is not, or only half, prepared. */
+static bool read_marker(const char *path, char **source, char **date)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+	char *space;
+
+	if (kc_file_read(path, MARKER_LIMIT, &text) || !text.data)
+		return false;
+	space = strchr(text.data, ' ');
+	if (!space)
+		return false;
+	*source = strndup(text.data, (size_t)(space - text.data));
+	*date = strndup(space + 1, strcspn(space + 1, "\n"));
+	return *source && *date;
+}
+
+static struct kc_error *write_marker(const char *path, const char *source, const char *date)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+	int err;
+
+	kc_buf_printf(&text, "%s %s\n", source, date);
+	if (text.failed)
+		return kc_error_no_memory();
+	err = kc_file_write_atomic(path, text.data, text.size, 0644);
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
+}
+
+static struct kc_error *fetch(struct kc_ctx *ctx, const char *cache_dir, const struct kc_tree *tree,
+			      struct kc_package_source *source)
+{
+	kc_autofree char *binary = kc_path_join(tree->cache_dir, "binary");
+	kc_autoarchive struct kc_archive *archive = NULL;
+
+	if (!binary)
+		return kc_error_no_memory();
+	KC_TRY(kc_archive_open(ctx, cache_dir, &archive));
+	KC_TRY(kc_archive_resolve(ctx, archive, tree->package, tree->version, source));
+	KC_TRY(make_dir(tree->cache_dir));
+	KC_TRY(kc_archive_fetch_binary(ctx, archive, tree->package, tree->version, binary));
+	return kc_archive_fetch_source(ctx, archive, source, tree->source_dir);
+}
+
+static struct kc_error *prepare(struct kc_ctx *ctx, const char *cache_dir, struct kc_tree *tree,
+				const char *commands_path, const char *marker_path, unsigned parallel)
+{
+	KC_CLEANUP(kc_package_source_clear) struct kc_package_source source = { 0 };
+	kc_autofree char *date = NULL;
+	int err = kc_tree_remove(tree->cache_dir);
+
+	if (err)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot remove %s", tree->cache_dir);
+	KC_TRY(fetch(ctx, cache_dir, tree, &source));
+	tree->recipe = kc_recipe_find(source.name);
+	KC_TRY(kc_recipe_check_dependencies(ctx, tree->recipe, tree->source_dir));
+	KC_TRY(read_source_date(tree, &date));
+	KC_TRY(set_env(tree, date, parallel));
+	KC_TRY(kc_recipe_configure(ctx, tree, parallel));
+	KC_TRY(kc_commands_save(tree->commands, commands_path));
+	return write_marker(marker_path, source.name, date);
+}
+
+static bool is_linked_elf(const char *path)
+{
+	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	Elf64_Ehdr header;
+
+	return fd >= 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) &&
+	       !memcmp(header.e_ident, ELFMAG, SELFMAG) && header.e_ident[EI_CLASS] == ELFCLASS64 &&
+	       (header.e_type == ET_DYN || header.e_type == ET_EXEC);
+}
+
+/* Depth first; links are skipped, so that each file comes once. */
+static struct kc_error *find_elf_files(const char *dir, char ***paths, size_t *n)
+{
+	kc_autoclosedir DIR *handle = opendir(dir);
+	struct dirent *entry;
+
+	while (handle && (entry = readdir(handle))) {
+		kc_autofree char *path = kc_path_join(dir, entry->d_name);
+		struct stat st;
+
+		if (!path)
+			return kc_error_no_memory();
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || lstat(path, &st))
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			KC_TRY(find_elf_files(path, paths, n));
+		} else if (S_ISREG(st.st_mode) && is_linked_elf(path)) {
+			char **slot = kc_array_add(paths, n);
+
+			if (!slot)
+				return kc_error_no_memory();
+			*slot = kc_steal(path);
+		}
+	}
+	return NULL;
+}
+
+static struct kc_error *list_elf_files(struct kc_tree *tree)
+{
+	kc_autofree char *binary = kc_path_join(tree->cache_dir, "binary");
+	size_t n = 0;
+	struct kc_error *err = binary ? find_elf_files(binary, &tree->elf_paths, &n) : kc_error_no_memory();
+
+	if (!kc_array_add(&tree->elf_paths, &n))
+		return err ? err : kc_error_no_memory();
+	if (!err && n == 1)
+		return kc_error_new(KC_ERR_INPUT, "%s %s contains no programs or libraries", tree->package,
+				    tree->version);
+	return err;
+}
+
+static struct kc_error *fill_paths(const struct kc_build_user_request *request, const char *cache_dir,
+				   struct kc_tree *tree)
+{
+	kc_autofree char *user_dir = kc_path_join(cache_dir, "user");
+
+	tree->package = strdup(request->package);
+	tree->version = strdup(request->version);
+	tree->cache_dir = tree_path(cache_dir, request->package, request->version);
+	tree->source_dir = tree->cache_dir ? kc_path_join(tree->cache_dir, "source") : NULL;
+	tree->scratch_dir = kc_path_join(cache_dir, "tmp");
+	if (!user_dir || !tree->package || !tree->version || !tree->source_dir || !tree->scratch_dir)
+		return kc_error_no_memory();
+	KC_TRY(make_dir(user_dir));
+	return make_dir(tree->scratch_dir);
+}
+
+struct kc_error *kc_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request, struct kc_tree *tree)
+{
+	kc_autofree char *cache_dir = NULL, *commands_path = NULL, *marker_path = NULL, *source = NULL, *date = NULL;
+
+	KC_TRY(check_names(request->package, request->version));
+	KC_TRY(open_cache(request, &cache_dir));
+	KC_TRY(fill_paths(request, cache_dir, tree));
+	commands_path = kc_path_join(tree->cache_dir, "compile_commands.json");
+	marker_path = kc_path_join(tree->cache_dir, "prepared");
+	if (!commands_path || !marker_path)
+		return kc_error_no_memory();
+	KC_TRY(lock(ctx, tree));
+	if (read_marker(marker_path, &source, &date)) {
+		tree->recipe = kc_recipe_find(source);
+		KC_TRY(set_env(tree, date, request->jobs));
+		KC_TRY(kc_commands_load(ctx, commands_path, &tree->commands));
+	} else {
+		KC_TRY(prepare(ctx, cache_dir, tree, commands_path, marker_path, request->jobs));
+	}
+	return list_elf_files(tree);
+}
+
+struct kc_error *kc_build_user_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request)
+{
+	kc_autotree struct kc_tree *tree = NULL;
+
+	if (!request->package)
+		return kc_error_new(KC_ERR_USAGE, "only packages are prepared");
+	return kc_tree_open(ctx, request, &tree);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How the source of a Debian package is configured without being built, and where its compile commands come from. One
+ * recipe fits every package that debhelper configures; packages that need something else have a line in a table.
+ */
+#ifndef KC_BUILD_RECIPE_H
+#define KC_BUILD_RECIPE_H
+
+#include "build/tree.h"
+
+/* Never NULL. */
+const struct kc_recipe *kc_recipe_find(const char *source_name);
+/* KC_ERR_BUILD_DEPENDS names what is not installed, and the command that installs it. */
+struct kc_error *kc_recipe_check_dependencies(struct kc_ctx *ctx, const struct kc_recipe *recipe,
+					      const char *source_dir);
+/* Configures tree->source_dir, makes what is generated for all, and fills tree->commands. */
+struct kc_error *kc_recipe_configure(struct kc_ctx *ctx, struct kc_tree *tree, unsigned parallel);
+
+#endif

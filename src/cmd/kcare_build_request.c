@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/kcare_build_request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "cmd/command.h"
+
+static const struct option options[] = {
+	{ "fix", required_argument, NULL, 'f' },
+	{ "level", required_argument, NULL, 'l' },
+	{ "patchset", required_argument, NULL, 'p' },
+	{ "key", required_argument, NULL, 'k' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "elf", required_argument, NULL, 'e' },
+	{ "source", required_argument, NULL, 's' },
+	{ "commands", required_argument, NULL, 'c' },
+	{ "allow", required_argument, NULL, 'a' },
+	{ "type", required_argument, NULL, 't' },
+	{ "jobs", required_argument, NULL, 'j' },
+	{ "cache", required_argument, NULL, 'C' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static struct kc_error *parse_number(const char *text, const char *what, unsigned *number)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || !value || value > 1U << 31)
+		return kc_error_new(KC_ERR_USAGE, "the %s \"%s\" is no positive number", what, text);
+	*number = (unsigned)value;
+	return NULL;
+}
+
+/* Keeps the list NULL-terminated. */
+static struct kc_error *list_add(const char ***list, size_t *n, const char *value)
+{
+	const char **slot = kc_array_add(list, n);
+
+	if (slot)
+		*slot = value;
+	if (!slot || !kc_array_add(list, n))
+		return kc_error_no_memory();
+	(*n)--;
+	return NULL;
+}
+
+static struct kc_error *set_option(struct kc_request *request, int option, const char *value)
+{
+	struct kc_build_user_request *user = &request->user;
+
+	switch (option) {
+	case 'f':
+		return list_add(&request->fixes, &request->n_fixes, value);
+	case 'a':
+		return list_add(&request->allowed, &request->n_allowed, value);
+	case 'l':
+		return parse_number(value, "level", &user->level);
+	case 'j':
+		return parse_number(value, "number of jobs", &user->jobs);
+	case 'p':
+		user->patchset = value;
+		break;
+	case 'k':
+		user->key_path = value;
+		break;
+	case 'o':
+		user->output_dir = value;
+		break;
+	case 'e':
+		user->elf_path = value;
+		break;
+	case 's':
+		user->source_dir = value;
+		break;
+	case 'c':
+		user->commands_path = value;
+		break;
+	case 't':
+		user->type = value;
+		break;
+	case 'C':
+		user->cache_dir = value;
+		break;
+	}
+	return NULL;
+}
+
+struct kc_error *kc_request_parse(struct kc_request *request, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":o:j:", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return kc_command_bad_option(option, argv);
+		KC_TRY(set_option(request, option, optarg));
+	}
+	request->user.fix_paths = request->fixes;
+	request->user.allowed = request->allowed;
+	return NULL;
+}
+
+struct kc_error *kc_request_set_package(struct kc_request *request, const char *argument)
+{
+	char *equals;
+
+	request->package = strdup(argument);
+	if (!request->package)
+		return kc_error_no_memory();
+	equals = strchr(request->package, '=');
+	if (!equals || !equals[1])
+		return kc_error_new(KC_ERR_USAGE, "\"%s\" is not PACKAGE=VERSION", argument);
+	*equals = '\0';
+	request->user.package = request->package;
+	request->user.version = equals + 1;
+	return NULL;
+}
+
+void kc_request_clear(struct kc_request *request)
+{
+	free(request->fixes);
+	free(request->allowed);
+	free(request->package);
+}
