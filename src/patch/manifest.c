@@ -267,7 +267,7 @@ static struct kc_error *get_fixes(struct reader *reader, struct kc_manifest *man
 static struct kc_error *read_entry(const json_t *object, struct kc_payload_entry *entry)
 {
 	struct reader reader = { object, 0 };
-	int64_t size, compressed_size;
+	int64_t size = 0, compressed_size = 0;
 
 	KC_TRY(get_string(&reader, "name", &entry->name));
 	KC_TRY(get_integer(&reader, "size", INT64_MAX, &size));
@@ -295,8 +295,8 @@ static struct kc_error *get_entries(struct reader *reader, struct kc_payload_ent
 
 static struct kc_error *get_manifest(struct reader *reader, struct kc_manifest *manifest)
 {
-	unsigned kind, consistency;
-	int64_t level;
+	unsigned kind = 0, consistency = 0;
+	int64_t level = 0;
 
 	KC_TRY(get_choice(reader, "kind", kind_names, 2, &kind));
 	KC_TRY(get_string(reader, "target", &manifest->target));

@@ -113,7 +113,7 @@ static struct kc_error *split(const void *data, size_t size, struct parts *parts
 	struct kc_cursor file = { data, size, false };
 	uint32_t version;
 
-	if (memcmp(data, magic, size < sizeof(magic) ? size : sizeof(magic)) != 0)
+	if (size && memcmp(data, magic, size < sizeof(magic) ? size : sizeof(magic)) != 0)
 		return kc_error_new(KC_ERR_NOT_A_PATCH, "not a patch file");
 	kc_cursor_bytes(&file, sizeof(magic));
 	version = kc_cursor_u32(&file);
@@ -175,7 +175,7 @@ static struct kc_error *read_payload(const struct kc_payload_entry *entry, struc
 				     struct kc_patch_payload *payload)
 {
 	const uint8_t *frame = kc_cursor_bytes(file, entry->compressed_size);
-	void *content;
+	void *content = NULL;
 
 	if (!frame)
 		return kc_error_new(KC_ERR_TRUNCATED, "the file ends inside the payload %s", entry->name);
@@ -236,7 +236,7 @@ static struct kc_error *decode(const void *data, size_t size, const struct kc_ke
 	kc_autoenvelope struct kc_envelope envelope = { 0 };
 	struct kc_payload_entry *entries = NULL;
 	size_t n_entries = 0;
-	struct parts parts;
+	struct parts parts = { 0 };
 	struct kc_error *err;
 
 	if (size > FILE_MAX)

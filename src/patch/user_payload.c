@@ -5,6 +5,7 @@
  */
 #include "patch/user_payload_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ struct kc_error *kc_patch_user_payload(struct kc_ctx *ctx, const struct kc_patch
 	if (!file || !file->data)
 		return kc_error_new(KC_ERR_INPUT, "the patch has no payload %s", KC_PAYLOAD_NAME);
 	KC_TRY(kc_payload_parse(ctx, KC_PAYLOAD_NAME, file->data, file->size, &parsed));
+	assert(parsed);
 	kc_hex_encode(parsed->build_id, parsed->build_id_size, build_id);
 	if (strcmp(build_id, patch->manifest.target))
 		return kc_error_new(KC_ERR_INPUT, "the manifest is for the build-id %s, the payload for %s",

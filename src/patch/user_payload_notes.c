@@ -13,16 +13,26 @@
 enum { JUMP_OFFSET_BEHIND_ENDBR = 4 };
 
 /* The symbols of the payload by name, so that thousands of notes do not each search thousands of symbols. */
+struct name {
+	const char *text;
+	struct kc_elf_symbol *symbol;
+};
+
 struct names {
-	struct kc_elf_symbol **sorted;
+	struct name *sorted;
 	size_t n;
 };
 
+static void names_clear(struct names *names)
+{
+	free(names->sorted);
+}
+
 static int compare_names(const void *a, const void *b)
 {
-	const struct kc_elf_symbol *const *left = a, *const *right = b;
+	const struct name *left = a, *right = b;
 
-	return strcmp((*left)->name, (*right)->name);
+	return strcmp(left->text, right->text);
 }
 
 static struct kc_error *names_collect(const struct kc_elf *elf, struct names *names)
@@ -34,26 +44,30 @@ static struct kc_error *names_collect(const struct kc_elf *elf, struct names *na
 		struct kc_elf_symbol *symbol = &elf->symbols[i];
 
 		if (symbol->type != STT_SECTION && symbol->type != STT_FILE && symbol->name[0])
-			names->sorted[names->n++] = symbol;
+			names->sorted[names->n++] = (struct name){ symbol->name, symbol };
 	}
 	qsort(names->sorted, names->n, sizeof(*names->sorted), compare_names);
 	return NULL;
 }
 
-/* A note names its symbol; two symbols of that name would leave open which one is meant. */
-static struct kc_error *names_find(const struct names *names, const char *name, struct kc_elf_symbol **symbol)
+static bool is_name(const struct names *names, size_t i, const char *text)
 {
-	struct kc_elf_symbol wanted = { .name = name }, *key = &wanted;
-	struct kc_elf_symbol **found = bsearch(&key, names->sorted, names->n, sizeof(key), compare_names);
+	return i < names->n && strcmp(names->sorted[i].text, text) == 0;
+}
+
+/* A note names its symbol; two symbols of that name would leave open which one is meant. */
+static struct kc_error *names_find(const struct names *names, const char *text, struct kc_elf_symbol **symbol)
+{
+	struct name key = { text, NULL };
+	struct name *found = bsearch(&key, names->sorted, names->n, sizeof(key), compare_names);
 	size_t i;
 
 	if (!found)
-		return kc_error_new(KC_ERR_INPUT, "a note names the symbol '%s', which does not exist", name);
+		return kc_error_new(KC_ERR_INPUT, "a note names the symbol '%s', which does not exist", text);
 	i = (size_t)(found - names->sorted);
-	if ((i > 0 && !strcmp(names->sorted[i - 1]->name, name)) ||
-	    (i + 1 < names->n && !strcmp(names->sorted[i + 1]->name, name)))
-		return kc_error_new(KC_ERR_INPUT, "a note names the symbol '%s', which exists twice", name);
-	*symbol = *found;
+	if ((i > 0 && is_name(names, i - 1, text)) || is_name(names, i + 1, text))
+		return kc_error_new(KC_ERR_INPUT, "a note names the symbol '%s', which exists twice", text);
+	*symbol = found->symbol;
 	return NULL;
 }
 
@@ -326,21 +340,17 @@ static struct kc_error *find_notes(const struct kc_elf *elf, struct kc_cursor *n
 
 struct kc_error *kc_payload_read_notes(struct kc_payload *payload)
 {
-	kc_autofree struct kc_elf_symbol **sorted = NULL;
-	struct names names = { 0 };
+	KC_CLEANUP(names_clear) struct names names = { 0 };
 	struct kc_cursor notes = { 0 };
-	struct kc_error *err;
 
 	KC_TRY(find_notes(payload->elf, &notes));
-	err = names_collect(payload->elf, &names);
-	sorted = names.sorted;
-	for (size_t i = 0; !err && notes.size; i++) {
-		err = read_note(payload, &names, &notes);
+	KC_TRY(names_collect(payload->elf, &names));
+	for (size_t i = 0; notes.size; i++) {
+		struct kc_error *err = read_note(payload, &names, &notes);
+
 		if (err)
-			err = kc_error_prefix(err, "note %zu", i);
+			return kc_error_prefix(err, "note %zu", i);
 	}
-	if (err)
-		return err;
 	if (!payload->build_id_size)
 		return kc_error_new(KC_ERR_INPUT, "no target note");
 	if (!payload->n_functions)

@@ -166,7 +166,7 @@ struct kc_error *kc_canonical_parse(const char *text, size_t size, json_t **valu
 	}
 	if (err)
 		return err;
-	if (again.size != size || memcmp(again.data, text, size))
+	if (again.size != size || !again.data || memcmp(again.data, text, size))
 		return kc_error_new(KC_ERR_CORRUPT, "not canonical JSON");
 	*value = kc_steal(parsed);
 	return NULL;

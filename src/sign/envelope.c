@@ -88,11 +88,11 @@ struct kc_error *kc_envelope_peek(const char *text, size_t size, struct kc_envel
 {
 	kc_autoenvelope struct kc_envelope found = { 0 };
 	kc_autojson json_t *whole = NULL;
-	json_t *signed_part, *signatures;
+	json_t *signed_part = NULL, *signatures = NULL;
 
 	KC_TRY(open_envelope(text, size, &whole, &signed_part, &signatures));
 	for (size_t i = 0; i < json_array_size(signatures); i++) {
-		struct signature signature;
+		struct signature signature = { 0 };
 
 		KC_TRY(read_signature(json_array_get(signatures, i), &signature));
 		add_keyid(&found, signature.keyid);
@@ -108,7 +108,7 @@ static struct kc_error *check_signature(const json_t *value, const struct kc_buf
 					const struct kc_keyring *keyring, struct kc_envelope *trusted,
 					struct kc_error **unknown)
 {
-	struct signature signature;
+	struct signature signature = { 0 };
 	struct kc_error *err;
 
 	KC_TRY(read_signature(value, &signature));
@@ -149,7 +149,7 @@ struct kc_error *kc_envelope_verify(const char *text, size_t size, const struct 
 	kc_autoenvelope struct kc_envelope found = { 0 };
 	kc_autobuf struct kc_buf signed_text = { 0 };
 	kc_autojson json_t *whole = NULL;
-	json_t *signed_part, *signatures;
+	json_t *signed_part = NULL, *signatures = NULL;
 
 	KC_TRY(open_envelope(text, size, &whole, &signed_part, &signatures));
 	KC_TRY(kc_canonical_encode(signed_part, &signed_text));
