@@ -18,29 +18,48 @@ enum kc_diff_state {
 	KC_DIFF_NEW,	 /* no twin */
 };
 
+struct kc_diff_item;
+
+/* What one relocation of an item points to, with the bias of pc-relative fields taken out. */
+struct kc_diff_ref {
+	const struct kc_elf_rela *rela;
+	struct kc_diff_item *item; /* of the same object; NULL: undefined or absolute, see rela->symbol */
+	int64_t offset; /* from the item's (or symbol's) start; jump tables: plus the entry's place in the table */
+	bool is_branch; /* in a call or jump: the address goes nowhere else */
+};
+
 /*
  * One thing of the patched object that can be cloned: a function, a data object, or a section without symbols (string
- * literals, constants, jump tables).
+ * literals, constants, jump tables). A literal is cloned as a whole section.
  */
 struct kc_diff_item {
 	struct kc_elf_symbol *symbol;	/* of the patched object; NULL for an anonymous section */
-	struct kc_elf_section *section; /* of the patched object */
+	struct kc_elf_section *section; /* of the patched object; NULL for a COMMON symbol */
 	uint64_t offset, size;		/* in `section` */
-	struct kc_diff_item *twin;	/* of the original object, or NULL */
+	struct kc_diff_item *twin;	/* of the original object, or NULL; orig_items: their twin in the patched one */
 	enum kc_diff_state state;
 	const char *reason;	     /* why it counts as changed, for messages */
 	struct kc_diff_item *parent; /* foo.cold, foo.part.0: the function it was split off, or NULL */
+	struct kc_diff_ref *refs;    /* one per relocation in it, by offset */
+	size_t n_refs;
+	struct kc_diff_item *lsda; /* function: its exception table (.gcc_except_table), or NULL */
+	const char *scope;	   /* static variable inside a function: that function's name; else NULL */
+	uint32_t jump_offset;	   /* functions of the original: where the jump goes, 0 or behind an endbr64 */
 	bool is_function;
-	bool is_literal;    /* strings, constants, jump tables: cloned wherever a clone refers to them */
+	bool is_fragment; /* foo.cold: code without an entry, replaced together with its parent */
+	bool is_literal;  /* strings, constants, jump tables: cloned wherever a clone refers to them */
+	bool is_readonly; /* not writable once relocated */
+	bool is_tls;
+	bool is_ifunc;	    /* a resolver */
 	bool clone;	    /* the patch carries it */
 	bool address_taken; /* a clone stores or passes its address (new functions: pins the patch) */
 };
 
 struct kc_diff {
 	struct kc_elf *orig, *patched;
-	struct kc_diff_item *orig_items, *items;
+	struct kc_diff_item *orig_items, *items; /* by section and offset */
 	size_t n_orig_items, n_items;
-	size_t n_changed_functions, n_new_functions;
+	size_t n_changed_functions, n_new_functions; /* cloned ones; fragments do not count */
 };
 
 /*
@@ -48,21 +67,30 @@ struct kc_diff {
  *   data-changed, struct-layout, function-abi, constructor, short-function, entry-jump, lto, tls-new, ifunc-changed
  */
 struct kc_diff_options {
-	const char *const *allowed; /* rules to let pass, NULL-terminated */
-	/* true when a global symbol is visible to other ELF files of the target (function-abi applies) */
+	const char *const *allowed; /* rules to let pass, NULL-terminated; NULL: none */
+	/* true when a global symbol is visible to other ELF files of the target (function-abi applies); NULL: none is
+	 */
 	bool (*is_exported)(void *data, const char *name);
 	void *data;
 };
 
 /*
- * Takes no ownership: `orig` and `patched` must outlive the result. KC_ERR_NO_CHANGE when nothing changed;
- * KC_ERR_RULE for a refusal.
+ * Takes no ownership: `orig` and `patched` must outlive the result. `options` may be NULL. KC_ERR_NO_CHANGE when
+ * nothing changed; KC_ERR_RULE for a refusal.
  */
 struct kc_error *kc_diff_objects(struct kc_ctx *ctx, struct kc_elf *orig, struct kc_elf *patched,
 				 const struct kc_diff_options *options, struct kc_diff **diff);
 void kc_diff_free(struct kc_diff *diff);
 
-/* The item of the patched object that `symbol` + `addend` of one of its relocations points into, or NULL. */
+/*
+ * The item of the patched object that `symbol` + `addend` of one of its relocations points into, or NULL. An item's
+ * `refs` say it more exactly: they know the bias of pc-relative fields.
+ */
 struct kc_diff_item *kc_diff_item_at(const struct kc_diff *diff, const struct kc_elf_symbol *symbol, int64_t addend);
+/* The name of an item for messages: its symbol's, else its section's. */
+const char *kc_diff_item_name(const struct kc_diff_item *item);
+
+KC_DEFINE_CLEANUP(kc_cleanup_diff, struct kc_diff *, kc_diff_free)
+#define kc_autodiff KC_CLEANUP(kc_cleanup_diff)
 
 #endif

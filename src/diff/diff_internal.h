@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the passes of the differ share. The order of the passes is in diff.c; each file holds one pass.
+ */
+#ifndef KC_DIFF_DIFF_INTERNAL_H
+#define KC_DIFF_DIFF_INTERNAL_H
+
+#include "diff/diff.h"
+
+struct diff_dwarf;
+
+/* One of the two objects, cut into items. */
+struct diff_object {
+	struct kc_elf *elf;
+	struct kc_diff_item *items;
+	size_t n_items;
+	struct kc_diff_item **by_symbol; /* per symbol of .symtab; NULL: not a cut */
+	size_t *first_item;		 /* per section, and one more: items[first_item[i]] … of section i */
+	struct diff_dwarf *dwarf;	 /* NULL: no debug information */
+};
+
+struct diff_run {
+	struct kc_diff diff; /* what the caller sees; must be first */
+	struct kc_ctx *ctx;
+	const struct kc_diff_options *options;
+	const struct diff_arch *arch;
+	struct diff_object orig, patched;
+};
+
+/* One machine instruction, as far as the differ needs to know it. */
+struct diff_insn {
+	uint32_t size;
+	bool is_branch;	     /* call or jump, direct or not */
+	bool has_target;     /* direct: `target` counts from the first byte of the decoded code */
+	bool is_load_imm;    /* moves a 32-bit immediate to a register or to the stack */
+	uint32_t imm_offset; /* of that immediate in the instruction */
+	int64_t target;
+};
+
+/* What differs by architecture. */
+struct diff_arch {
+	uint32_t jump_size;
+	/* The instruction at `at`; false when these bytes are none. */
+	bool (*decode)(const uint8_t *code, uint64_t size, uint64_t at, struct diff_insn *insn);
+	/* The field counts from the end of its instruction. */
+	bool (*is_pc_relative)(uint32_t rela_type);
+	/* Where the jump can be written into this function; -1: it is too short. */
+	int (*find_jump_offset)(const uint8_t *code, uint64_t size);
+};
+const struct diff_arch *diff_arch_x86_64(void);
+
+/* items.c: cuts the object; its items point nowhere yet. */
+struct kc_error *diff_cut(struct diff_object *object);
+/* The item that `symbol` + `offset` (without bias) points into, and the offset from the item's start. */
+struct kc_diff_item *diff_find_item(const struct diff_object *object, const struct kc_elf_symbol *symbol,
+				    int64_t offset, int64_t *in_item);
+bool diff_is_constructor_section(const struct kc_elf_section *section);
+/* references.c: fills refs and lsda. */
+struct kc_error *diff_read_references(struct diff_object *object, const struct diff_arch *arch);
+/* correlate.c */
+struct kc_error *diff_correlate(struct diff_run *run);
+/* compare.c */
+struct kc_error *diff_compare(struct diff_run *run);
+bool diff_contents_equal(const struct kc_diff_item *orig, const struct kc_diff_item *patched);
+/* clone.c */
+struct kc_error *diff_clone(struct diff_run *run);
+/* rules.c: `diff_check_input` before, `diff_check_changes` after the comparison, `diff_check_clones` at the end. */
+struct kc_error *diff_check_input(const struct diff_run *run);
+struct kc_error *diff_check_changes(const struct diff_run *run);
+struct kc_error *diff_check_clones(const struct diff_run *run);
+bool diff_is_allowed(const struct diff_run *run, const char *rule);
+
+/* dwarf.c: debug information with relocations applied; section N starts at diff_dwarf_base(N). */
+struct kc_error *diff_dwarf_open(const struct kc_elf *elf, struct diff_dwarf **dwarf);
+void diff_dwarf_free(struct diff_dwarf *dwarf);
+struct kc_error *diff_read_scopes(struct diff_object *object);
+/* True when the source line of the code at `offset` in `section` is `line`. */
+bool diff_dwarf_has_line(struct diff_dwarf *dwarf, const struct kc_elf_section *section, uint64_t offset, int line);
+/* layout.c: rules struct-layout and function-abi. */
+struct kc_error *diff_check_layout(const struct diff_run *run);
+/* lines.c: the twins differ only in immediates that are the source lines of their instructions. */
+bool diff_only_lines_differ(const struct diff_run *run, const struct kc_diff_item *orig,
+			    const struct kc_diff_item *patched);
+
+#endif
