@@ -92,7 +92,7 @@ struct kc_error *kc_envelope_peek(const char *text, size_t size, struct kc_envel
 
 	KC_TRY(open_envelope(text, size, &whole, &signed_part, &signatures));
 	for (size_t i = 0; i < json_array_size(signatures); i++) {
-		struct signature signature = { 0 };
+		struct signature signature = { .keyid = "" };
 
 		KC_TRY(read_signature(json_array_get(signatures, i), &signature));
 		add_keyid(&found, signature.keyid);
@@ -108,7 +108,7 @@ static struct kc_error *check_signature(const json_t *value, const struct kc_buf
 					const struct kc_keyring *keyring, struct kc_envelope *trusted,
 					struct kc_error **unknown)
 {
-	struct signature signature = { 0 };
+	struct signature signature = { .keyid = "" };
 	struct kc_error *err;
 
 	KC_TRY(read_signature(value, &signature));
