@@ -11,7 +11,7 @@ static void print_help(const struct kc_program *program)
 		       program->commands[i].summary);
 	printf("\nOptions: -v, --verbose (twice: more); -q, --quiet; --version; --help, also behind a command.\n"
 	       "Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy, 5 refused, 6 bad input.\n"
-	       "The manual page %s(1) says more.\n",
+	       "'man %s' says more.\n",
 	       program->name);
 }
 
