@@ -25,13 +25,23 @@ void kc_terminal_clear(struct kc_terminal *terminal)
 	terminal->line_is_open = false;
 }
 
+/* U+0000..U+001F but newline and tab, U+007F, and U+0080..U+009F, which are the bytes c2 80 .. c2 9f. */
+static bool is_control(const unsigned char *p)
+{
+	return (*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+}
+
 /* Messages quote names from files that others wrote: no control character of theirs reaches the terminal. */
 static void print_line(struct kc_terminal *terminal, const char *kind, const char *message)
 {
 	kc_terminal_clear(terminal);
 	fprintf(stderr, "%s: %s", terminal->program, kind);
-	for (const char *p = message; *p; p++)
-		fputc(((unsigned char)*p < ' ' && *p != '\n' && *p != '\t') || *p == 127 ? '?' : *p, stderr);
+	for (const unsigned char *p = (const unsigned char *)message; *p; p++) {
+		bool control = is_control(p);
+
+		fputc(control ? '?' : *p, stderr);
+		p += control && *p == 0xc2;
+	}
 	fputc('\n', stderr);
 }
 

@@ -163,6 +163,33 @@ static void return_behind_end(struct sample_object *o)
 	sample_object_add_function(o, "new_helper", 0, fragments, 1, returns, 1);
 }
 
+static void many_fragments(struct sample_object *o)
+{
+	struct kc_payload_fragment fragments[65];
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(fragments); i++)
+		fragments[i] = (struct kc_payload_fragment){ 0x9000 + i * 16, 16 };
+	sample_object_add_function(o, "new_helper", 0, fragments, KC_ARRAY_SIZE(fragments), NULL, 0);
+}
+
+static void many_returns(struct sample_object *o)
+{
+	const struct kc_payload_fragment fragments[] = { { 0x9000, 1 << 20 } };
+	size_t n = 65537;
+	kc_autofree uint64_t *returns = calloc(n, sizeof(*returns));
+
+	for (size_t i = 0; i < n; i++)
+		returns[i] = 0x9001 + i;
+	sample_object_add_function(o, "new_helper", 0, fragments, 1, returns, n);
+}
+
+static void same_fragment_twice(struct sample_object *o)
+{
+	const struct kc_payload_fragment fragments[] = { { 0x9000, 16 }, { 0x9000, 16 } };
+
+	sample_object_add_function(o, "new_helper", 0, fragments, 2, NULL, 0);
+}
+
 static void replaced_by(struct sample_object *o, const char *name)
 {
 	const struct kc_payload_fragment fragments[] = { { 0x9000, 16 } };
@@ -307,6 +334,9 @@ static const struct spoiled {
 	{ "empty function", empty_function, "is empty" },
 	{ "return address at the start", return_at_start, "return address 0x9000" },
 	{ "return address behind the end", return_behind_end, "return address 0x9011" },
+	{ "too many fragments", many_fragments, "65 fragments" },
+	{ "too many return addresses", many_returns, "too many return addresses" },
+	{ "one fragment twice", same_fragment_twice, "overlap" },
 	{ "replacement that does not exist", replaced_by_nothing, "does not exist" },
 	{ "replacement in data", replaced_by_data, "is not a function" },
 	{ "replacement in the target", replaced_by_target, "is not a function" },

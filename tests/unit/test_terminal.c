@@ -140,7 +140,7 @@ static void say_and_exit(void)
 
 	kc_terminal_open(&terminal, "libcare-ctl", ctx);
 	kc_progress(ctx, "compiling", 1, 3);
-	kc_warning(ctx, "odd name: a\033[31mb");
+	kc_warning(ctx, "odd name: \303\244\033[31m\302\2331mb");
 	kc_info(ctx, "not shown");
 	kc_progress(ctx, "compiling", 3, 3);
 	kc_ctx_free(ctx);
@@ -153,7 +153,8 @@ static void messages_have_their_form_and_no_control_characters(void **state)
 
 	(void)state;
 	assert_int_equal(run_detached(say_and_exit, &text), KC_EXIT_BUSY);
-	assert_string_equal(text.data, "libcare-ctl: warning: odd name: a?[31mb\nlibcare-ctl: busy: pid 12\n");
+	assert_string_equal(text.data,
+			    "libcare-ctl: warning: odd name: \303\244?[31m?1mb\nlibcare-ctl: busy: pid 12\n");
 }
 
 static void progress_is_drawn_on_a_terminal_and_taken_away(void **state)
