@@ -171,7 +171,7 @@ static struct kc_error *load_file(const char *fixed, struct kc_user_blacklist **
 
 struct kc_error *kc_user_blacklist_load(struct kc_ctx *ctx, struct kc_user_blacklist **blacklist)
 {
-	bool exists;
+	bool exists = false;
 
 	KC_TRY(load_file(KC_PATH_BLACKLIST_OVERRIDE, blacklist, &exists));
 	if (!exists)

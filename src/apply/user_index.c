@@ -233,19 +233,17 @@ static bool contains(struct kc_patch *const *patches, size_t n, const struct kc_
 struct kc_error *kc_user_index_select(const struct kc_user_index *index, const struct kc_process_view *view,
 				      struct kc_patch ***patches, size_t *n)
 {
-	kc_autofree struct kc_patch **selected = NULL;
+	kc_autofree struct kc_patch **selected = calloc(view->n_objects + 1, sizeof(struct kc_patch *));
 	size_t n_selected = 0;
 
+	if (!selected)
+		return kc_error_no_memory();
 	for (size_t i = 0; i < view->n_objects; i++) {
 		const struct kc_object *object = &view->objects[i];
-		struct kc_patch *patch = kc_user_index_find(index, object->build_id, object->build_id_size), **added;
+		struct kc_patch *patch = kc_user_index_find(index, object->build_id, object->build_id_size);
 
-		if (!patch || contains(selected, n_selected, patch))
-			continue;
-		added = kc_array_add(&selected, &n_selected);
-		if (!added)
-			return kc_error_no_memory();
-		*added = patch;
+		if (patch && !contains(selected, n_selected, patch))
+			selected[n_selected++] = patch;
 	}
 	*patches = kc_steal(selected);
 	*n = n_selected;

@@ -132,6 +132,20 @@ static char *judge(struct kc_ctx *ctx, struct kc_user_store *store, const struct
 	return NULL;
 }
 
+/* What is not active must not be reachable; when it is, a patcher was killed in between. */
+static struct kc_error *add_leftover(struct kc_report_object *object, const struct kc_user_applied *applied)
+{
+	uint32_t *level = kc_array_add(&object->leftover, &object->n_leftover);
+
+	if (!level)
+		return kc_error_no_memory();
+	*level = applied->level;
+	if (applied->verified || object->problem)
+		return NULL;
+	object->problem = strdup("a switch was interrupted: patch or unpatch the process again");
+	return object->problem ? NULL : kc_error_no_memory();
+}
+
 static struct kc_error *add_applied(struct kc_ctx *ctx, struct kc_user_store *store,
 				    const struct kc_user_report *report, struct kc_report_process *process,
 				    const struct kc_user_applied *applied)
@@ -141,14 +155,8 @@ static struct kc_error *add_applied(struct kc_ctx *ctx, struct kc_user_store *st
 
 	if (!object)
 		return kc_error_no_memory();
-	if (!applied->active) {
-		uint32_t *level = kc_array_add(&object->leftover, &object->n_leftover);
-
-		if (!level)
-			return kc_error_no_memory();
-		*level = applied->level;
-		return NULL;
-	}
+	if (!applied->active)
+		return add_leftover(object, applied);
 	free(object->problem);
 	free(object->patchset);
 	object->problem = judge(ctx, store, applied, &patch);

@@ -56,6 +56,11 @@ static void text_object(const struct kc_report_object *object, struct kc_buf *ou
 		}
 		kc_buf_append_str(out, "\n");
 	}
+	if (!object->level && object->problem) {
+		kc_buf_append_str(out, "    ");
+		append_printable(out, object->problem);
+		kc_buf_append_str(out, "\n");
+	}
 	if (is_behind(object)) {
 		kc_buf_printf(out, "    %s: level %u is known; missing:", object->level ? "BEHIND" : "NOT PATCHED",
 			      object->available->manifest.level);

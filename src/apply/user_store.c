@@ -13,11 +13,15 @@
 #define FILE_SUFFIX ".kpatch"
 #define FILE_SIZE_MAX ((size_t)256 << 20)
 
+struct stored {
+	struct kc_patch *patch;
+};
+
 struct kc_user_store {
 	char *dir;
 	const struct kc_keyring *keyring;
-	struct kc_patch **patches; /* those that were asked for, newest last */
-	size_t n_patches;
+	struct stored *stored; /* those that were asked for */
+	size_t n_stored;
 };
 
 struct kc_error *kc_user_store_open(struct kc_ctx *ctx, const char *dir, const struct kc_keyring *keyring,
@@ -40,9 +44,9 @@ void kc_user_store_free(struct kc_user_store *store)
 {
 	if (!store)
 		return;
-	for (size_t i = 0; i < store->n_patches; i++)
-		kc_patch_free(store->patches[i]);
-	free(store->patches);
+	for (size_t i = 0; i < store->n_stored; i++)
+		kc_patch_free(store->stored[i].patch);
+	free(store->stored);
 	free(store->dir);
 	free(store);
 }
@@ -121,21 +125,21 @@ struct kc_error *kc_user_store_get(struct kc_ctx *ctx, struct kc_user_store *sto
 				   const struct kc_patch **patch)
 {
 	kc_autopatch struct kc_patch *read = NULL;
-	struct kc_patch **added;
+	struct stored *added;
 
 	if (!is_hash(hash))
 		return kc_error_new(KC_ERR_INPUT, "not the hash of a patch file");
-	for (size_t i = 0; i < store->n_patches; i++) {
-		if (!strcmp(store->patches[i]->hash, hash)) {
-			*patch = store->patches[i];
+	for (size_t i = 0; i < store->n_stored; i++) {
+		if (!strcmp(store->stored[i].patch->hash, hash)) {
+			*patch = store->stored[i].patch;
 			return NULL;
 		}
 	}
 	KC_TRY(read_patch(ctx, store, hash, &read));
-	added = kc_array_add(&store->patches, &store->n_patches);
+	added = kc_array_add(&store->stored, &store->n_stored);
 	if (!added)
 		return kc_error_no_memory();
-	*patch = *added = kc_steal(read);
+	*patch = added->patch = kc_steal(read);
 	return NULL;
 }
 
@@ -146,35 +150,30 @@ static int is_patch_file(const struct dirent *entry)
 	return length == KC_SHA256_TEXT_SIZE - 1 + suffix && !strcmp(entry->d_name + length - suffix, FILE_SUFFIX);
 }
 
-static struct kc_error *add_stored(struct kc_ctx *ctx, struct kc_user_store *store, const char *file_name,
-				   const struct kc_patch ***patches, size_t *n)
+/* `*patch` is NULL when the file is not used. */
+static struct kc_error *get_stored(struct kc_ctx *ctx, struct kc_user_store *store, const char *file_name,
+				   const struct kc_patch **patch)
 {
 	kc_autoerror struct kc_error *err = NULL;
-	const struct kc_patch *patch, **added;
 	char hash[KC_SHA256_TEXT_SIZE] = "";
 
 	memcpy(hash, file_name, KC_SHA256_TEXT_SIZE - 1);
-	err = kc_user_store_get(ctx, store, hash, &patch);
+	*patch = NULL;
+	err = kc_user_store_get(ctx, store, hash, patch);
 	if (err) {
 		kc_warning(ctx, "stored patch %.12s… is not used: %s", hash, kc_error_message(err));
 		return kc_error_code(err) == KC_ERR_NO_MEMORY ? kc_steal(err) : NULL;
 	}
-	if (patch->manifest.kind != KC_PATCH_USER)
-		return NULL;
-	added = kc_array_add(patches, n);
-	if (!added)
-		return kc_error_no_memory();
-	*added = patch;
+	if (*patch && (*patch)->manifest.kind != KC_PATCH_USER)
+		*patch = NULL;
 	return NULL;
 }
 
 struct kc_error *kc_user_store_all(struct kc_ctx *ctx, struct kc_user_store *store, const struct kc_patch ***patches,
 				   size_t *n)
 {
-	kc_autofree const struct kc_patch **found = NULL;
 	struct kc_error *err = NULL;
-	struct dirent **entries;
-	size_t n_found = 0;
+	struct dirent **entries = NULL;
 	int n_entries = scandir(store->dir, &entries, is_patch_file, alphasort);
 
 	*patches = NULL;
@@ -183,15 +182,23 @@ struct kc_error *kc_user_store_all(struct kc_ctx *ctx, struct kc_user_store *sto
 		return NULL;
 	if (n_entries < 0)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read the folder %s", store->dir);
+	*patches = calloc((size_t)n_entries + 1, sizeof(struct kc_patch *));
+	if (!*patches)
+		err = kc_error_no_memory();
 	for (int i = 0; i < n_entries; i++) {
+		const struct kc_patch *patch = NULL;
+
 		if (!err)
-			err = add_stored(ctx, store, entries[i]->d_name, &found, &n_found);
+			err = get_stored(ctx, store, entries[i]->d_name, &patch);
+		if (patch && *patches)
+			(*patches)[(*n)++] = patch;
 		free(entries[i]);
 	}
 	free(entries);
-	if (err)
-		return err;
-	*patches = kc_steal(found);
-	*n = n_found;
-	return NULL;
+	if (!err)
+		return NULL;
+	free(*patches);
+	*patches = NULL;
+	*n = 0;
+	return err;
 }

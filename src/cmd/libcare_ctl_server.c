@@ -77,7 +77,7 @@ static void notify(struct kc_ctx *ctx, const char *state)
 		kc_warning(ctx, "NOTIFY_SOCKET is not usable");
 		return;
 	}
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path));
 	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + (*path == '/'));
 	if (*path == '@')
 		address.sun_path[0] = '\0';
@@ -119,8 +119,7 @@ static void rename_process(int argc, char **argv, const char *dir)
 	if (start >= end || (size_t)(end - start) < strlen(NAME) + 1 + strlen(dir))
 		return;
 	memset(start, 0, (size_t)(end - start));
-	strcpy(start, NAME);
-	strcpy(start + strlen(NAME) + 1, dir);
+	snprintf(start, (size_t)(end - start) + 1, NAME "%c%s", '\0', dir);
 }
 
 static struct kc_error *take_signals(int *fd)

@@ -204,7 +204,7 @@ struct kc_error *kc_loader_look(struct kc_ctx *ctx, pid_t pid, uint64_t addr, en
 	const struct range *head;
 	kc_autoclose int mem = -1;
 	struct segments segments;
-	bool complete;
+	bool complete = false;
 	char path[64];
 	size_t n = 0;
 
