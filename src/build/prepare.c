@@ -307,11 +307,13 @@ struct kc_error *kc_prepare(struct kc_ctx *ctx, const struct kc_build_user_reque
 	return list_elf_files(tree);
 }
 
-struct kc_error *kc_build_user_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request)
+struct kc_error *kc_build_user_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request, char **path)
 {
 	kc_autotree struct kc_tree *tree = NULL;
 
 	if (!request->package)
 		return kc_error_new(KC_ERR_USAGE, "only packages are prepared");
-	return kc_tree_open(ctx, request, &tree);
+	KC_TRY(kc_tree_open(ctx, request, &tree));
+	*path = kc_steal(tree->cache_dir);
+	return NULL;
 }

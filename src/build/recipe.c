@@ -180,21 +180,36 @@ static struct kc_error *run_configure(struct kc_tree *tree)
 			   NULL);
 }
 
-/* `make -C DIR WORDS…`, the words of `arguments` split at spaces. */
-static struct kc_error *run_make(const struct kc_tree *tree, const char *what, const char *dir, const char *flag,
-				 const char *arguments, struct kc_buf *output)
-{
-	enum { MOST = 16 };
-	kc_autofree char *copy = strdup(arguments);
-	const char *argv[MOST + 1] = { "make", "-w", flag };
-	char *state = NULL;
-	size_t n = 3;
+enum { MOST_MAKE_WORDS = 16 };
 
-	if (!copy)
-		return kc_error_no_memory();
-	for (char *word = strtok_r(copy, " ", &state); word && n < MOST; word = strtok_r(NULL, " ", &state))
+/* "make -w FLAG WORDS…", the words of `arguments` split at spaces, which `copy` owns. NULL when out of memory. */
+static const char **make_argv(const char *flag, const char *arguments, char **copy)
+{
+	const char **argv = calloc(MOST_MAKE_WORDS + 1, sizeof(*argv));
+	char *state = NULL;
+	size_t n = 0;
+
+	*copy = strdup(arguments);
+	if (!argv || !*copy) {
+		free(argv);
+		return NULL;
+	}
+	argv[n++] = "make";
+	argv[n++] = "-w";
+	argv[n++] = flag;
+	for (char *word = strtok_r(*copy, " ", &state); word && n < MOST_MAKE_WORDS; word = strtok_r(NULL, " ", &state))
 		argv[n++] = word;
-	return kc_tool_run(KC_ERR_SYSTEM, what, argv, dir, (const char *const *)tree->env, output);
+	return argv;
+}
+
+static struct kc_error *run_make(const struct kc_tree *tree, const char *what, const char *dir, const char *arguments)
+{
+	kc_autofree char *copy = NULL;
+	kc_autofree const char **argv = make_argv("-s", arguments, &copy);
+
+	if (!argv)
+		return kc_error_no_memory();
+	return kc_tool_run(KC_ERR_SYSTEM, what, argv, dir, (const char *const *)tree->env, NULL);
 }
 
 /* The first of the usual places that has what tells the commands. `*name` is the file's. */
@@ -223,12 +238,26 @@ static struct kc_error *find_build_dir(const struct kc_tree *tree, char **dir, c
 			    tree->source_dir);
 }
 
+/*
+ * -n prints what make would do. It goes on behind errors (-k): makefiles that look at files which they would have made
+ * by then fail, after their commands were printed.
+ */
 static struct kc_error *list_with_make(const struct kc_tree *tree, const char *dir)
 {
-	kc_autobuf struct kc_buf output = { 0 };
+	kc_autobuf struct kc_buf output = { 0 }, errors = { 0 };
+	kc_autofree char *copy = NULL;
+	kc_autofree const char **argv = make_argv("-nk", tree->recipe->list, &copy);
+	int exit_code;
 
-	KC_TRY(run_make(tree, "cannot list the compile commands", dir, "-n", tree->recipe->list, &output));
-	return kc_commands_add_make(tree->commands, dir, output.data);
+	if (!argv)
+		return kc_error_no_memory();
+	KC_TRY(kc_tool_try(argv, dir, (const char *const *)tree->env, &output, &errors, &exit_code));
+	if (output.data)
+		KC_TRY(kc_commands_add_make(tree->commands, dir, output.data));
+	if (exit_code && !tree->commands->n_items)
+		return kc_error_new(KC_ERR_SYSTEM, "cannot list the compile commands: make failed:\n%s",
+				    errors.data ? errors.data : "");
+	return NULL;
 }
 
 static struct kc_error *list_with_ninja(struct kc_ctx *ctx, struct kc_tree *tree, const char *dir)
@@ -251,7 +280,7 @@ struct kc_error *kc_recipe_configure(struct kc_ctx *ctx, struct kc_tree *tree, u
 	KC_TRY(run_configure(tree));
 	KC_TRY(find_build_dir(tree, &dir, &name));
 	if (tree->recipe->generate)
-		KC_TRY(run_make(tree, "cannot make the generated headers", dir, "-s", tree->recipe->generate, NULL));
+		KC_TRY(run_make(tree, "cannot make the generated headers", dir, tree->recipe->generate));
 	commands_path = kc_path_join(dir, name);
 	tree->commands = calloc(1, sizeof(*tree->commands));
 	if (!tree->commands || !commands_path)
@@ -279,9 +308,9 @@ struct kc_error *kc_tree_make_object(struct kc_ctx *ctx, const struct kc_tree *t
 		return kc_tool_run(KC_ERR_COMPILE, command->output, argv, command->dir, (const char *const *)tree->env,
 				   NULL);
 	if (!tree->recipe->object)
-		return run_make(tree, command->output, command->dir, "-s", command->output, NULL);
+		return run_make(tree, command->output, command->dir, command->output);
 	if (asprintf(&arguments, "subdir=%s %s%s/%s %s", kc_path_name(command->dir), tree->recipe->object,
 		     tree->source_dir, tree->recipe->build_dir, command->output) < 0)
 		return kc_error_no_memory();
-	return run_make(tree, command->output, command->dir, "-s", arguments, NULL);
+	return run_make(tree, command->output, command->dir, arguments);
 }

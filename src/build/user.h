@@ -25,8 +25,11 @@ struct kc_build_user_request {
 	const char *cache_dir;	    /* NULL: $KCARE_BUILD_CACHE, else /var/cache/kcare/build, else ~/.cache/… */
 };
 
-/* Fetches binary and source, configures, caches. Does nothing when it is there already. */
-struct kc_error *kc_build_user_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request);
+/*
+ * Fetches binary and source, configures, caches. Does nothing when it is there already. `*path` is the prepared
+ * folder (caller frees): binary/ and source/ are in it.
+ */
+struct kc_error *kc_build_user_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request, char **path);
 /* Writes one patch file per ELF file that changes; `*paths` lists them (NULL-terminated, caller frees each and all). */
 struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_request *request, char ***paths);
 

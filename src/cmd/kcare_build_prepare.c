@@ -10,12 +10,16 @@
 struct kc_error *kc_build_prepare_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	KC_CLEANUP(kc_request_clear) struct kc_request request = { 0 };
+	kc_autofree char *path = NULL;
 
-	(void)terminal;
 	KC_TRY(kc_request_parse(&request, argc, argv));
 	KC_TRY(kc_command_need_arguments(argc, 2, "user PACKAGE=VERSION"));
 	if (strcmp(argv[optind], "user"))
 		return kc_error_new(KC_ERR_USAGE, "cannot prepare \"%s\"; \"user\" is what there is", argv[optind]);
 	KC_TRY(kc_request_set_package(&request, argv[optind + 1]));
-	return kc_build_user_prepare(ctx, &request.user);
+	KC_TRY(kc_build_user_prepare(ctx, &request.user, &path));
+	kc_terminal_clear(terminal);
+	if (request.print_path)
+		printf("%s\n", path);
+	return NULL;
 }

@@ -8,19 +8,13 @@
 #include "cmd/command.h"
 
 static const struct option options[] = {
-	{ "fix", required_argument, NULL, 'f' },
-	{ "level", required_argument, NULL, 'l' },
-	{ "patchset", required_argument, NULL, 'p' },
-	{ "key", required_argument, NULL, 'k' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "elf", required_argument, NULL, 'e' },
-	{ "source", required_argument, NULL, 's' },
-	{ "commands", required_argument, NULL, 'c' },
-	{ "allow", required_argument, NULL, 'a' },
-	{ "type", required_argument, NULL, 't' },
-	{ "jobs", required_argument, NULL, 'j' },
-	{ "cache", required_argument, NULL, 'C' },
-	{ NULL, 0, NULL, 0 },
+	{ "fix", required_argument, NULL, 'f' },      { "level", required_argument, NULL, 'l' },
+	{ "patchset", required_argument, NULL, 'p' }, { "key", required_argument, NULL, 'k' },
+	{ "output", required_argument, NULL, 'o' },   { "elf", required_argument, NULL, 'e' },
+	{ "source", required_argument, NULL, 's' },   { "commands", required_argument, NULL, 'c' },
+	{ "allow", required_argument, NULL, 'a' },    { "type", required_argument, NULL, 't' },
+	{ "jobs", required_argument, NULL, 'j' },     { "cache", required_argument, NULL, 'C' },
+	{ "print-path", no_argument, NULL, 'P' },     { NULL, 0, NULL, 0 },
 };
 
 static struct kc_error *parse_number(const char *text, const char *what, unsigned *number)
@@ -85,6 +79,9 @@ static struct kc_error *set_option(struct kc_request *request, int option, const
 		break;
 	case 'C':
 		user->cache_dir = value;
+		break;
+	case 'P':
+		request->print_path = true;
 		break;
 	}
 	return NULL;

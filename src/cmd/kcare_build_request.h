@@ -3,6 +3,8 @@
 #ifndef KC_CMD_KCARE_BUILD_REQUEST_H
 #define KC_CMD_KCARE_BUILD_REQUEST_H
 
+#include <stdbool.h>
+
 #include "build/user.h"
 
 struct kc_request {
@@ -10,6 +12,7 @@ struct kc_request {
 	const char **fixes, **allowed; /* with a place for the closing NULL */
 	size_t n_fixes, n_allowed;
 	char *package;
+	bool print_path; /* prepare: say where */
 };
 
 /* Options up to the first argument that is none; `optind` stays there. Strings are borrowed from `argv`. */
