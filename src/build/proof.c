@@ -6,14 +6,14 @@
 #include "base/array.h"
 #include "build/libraries.h"
 
-static void file_clear(struct kc_proved_file *linked)
+static void file_clear(struct kc_proved_file *file)
 {
-	for (size_t i = 0; i < linked->n_parts; i++) {
-		kc_diff_free(linked->parts[i].diff);
-		kc_placement_free(linked->parts[i].placement);
+	for (size_t i = 0; i < file->n_parts; i++) {
+		kc_diff_free(file->parts[i].diff);
+		kc_placement_free(file->parts[i].placement);
 	}
-	free(linked->parts);
-	kc_elf_free(linked->elf);
+	free(file->parts);
+	kc_elf_free(file->elf);
 }
 
 void kc_proof_free(struct kc_proof *list)
@@ -26,69 +26,95 @@ void kc_proof_free(struct kc_proof *list)
 	free(list);
 }
 
-static bool has_source(const struct kc_proved_file *linked, const char *file)
+static bool has_source(const struct kc_proved_file *file, const char *source)
 {
-	for (size_t i = 0; i < linked->n_parts; i++)
-		if (!strcmp(linked->parts[i].object->command->file, file))
+	for (size_t i = 0; i < file->n_parts; i++)
+		if (!strcmp(file->parts[i].object->command->file, source))
 			return true;
 	return false;
 }
 
-/* One source is often compiled in several ways; the way that a linked file was made from is what counts for it. */
-static struct kc_error *prove_in(struct kc_ctx *ctx, const struct kc_objects *objects, struct kc_proved_file *linked)
+/* Two ways to compile a source may give the same code: then both are found at the same place, and one is enough. */
+static bool is_placed_already(const struct kc_proved_file *file, const struct kc_placement *placement)
 {
-	struct kc_error *mismatch = NULL;
-	const char *mismatch_file = NULL;
+	for (size_t i = 0; i < file->n_parts; i++) {
+		const struct kc_placement *other = file->parts[i].placement;
 
-	for (size_t i = 0; i < objects->n_items; i++) {
-		const struct kc_object *object = &objects->items[i];
-		struct kc_placement *placement = NULL;
-		struct kc_proved_object *part;
-		struct kc_error *err = kc_placement_find(ctx, linked->elf, object->plain, &placement);
+		for (size_t j = 0; j < placement->plain->n_sections; j++)
+			for (size_t k = 0; k < other->plain->n_sections; k++)
+				if (placement->section_addr[j] != KC_NO_ADDR && placement->plain->sections[j].size &&
+				    placement->plain->sections[j].flags & SHF_EXECINSTR &&
+				    other->plain->sections[k].size &&
+				    placement->section_addr[j] == other->section_addr[k])
+					return true;
+	}
+	return false;
+}
 
-		if (err && kc_error_code(err) == KC_ERR_PROOF && !mismatch) {
-			mismatch = kc_error_prefix(err, "%s", object->name);
-			mismatch_file = object->command->file;
-			continue;
-		}
-		if (err && kc_error_code(err) != KC_ERR_PROOF && kc_error_code(err) != KC_ERR_NOT_FOUND) {
-			kc_error_free(mismatch);
-			return kc_error_prefix(err, "%s", object->name);
-		}
+/* Adds the object to the file's parts when it is in it. A mismatch is not an error yet: `*mismatch`. */
+static struct kc_error *prove_one(struct kc_ctx *ctx, const struct kc_object *object, struct kc_proved_file *file,
+				  struct kc_error **mismatch)
+{
+	struct kc_placement *placement = NULL;
+	struct kc_proved_object *part;
+	struct kc_error *err = kc_placement_find(ctx, file->elf, object->plain, &placement);
+	enum kc_error_code code = err ? kc_error_code(err) : KC_ERR_COUNT;
+
+	if (code == KC_ERR_NOT_FOUND) {
 		kc_error_free(err);
-		if (err)
-			continue;
-		part = kc_array_add(&linked->parts, &linked->n_parts);
-		if (!part) {
-			kc_placement_free(placement);
-			kc_error_free(mismatch);
-			return kc_error_no_memory();
-		}
-		part->object = object;
-		part->placement = placement;
+		return NULL;
 	}
-	if (mismatch && has_source(linked, mismatch_file)) {
-		kc_error_free(mismatch);
-		mismatch = NULL;
+	if (code == KC_ERR_PROOF) {
+		*mismatch = kc_error_prefix(err, "%s", object->name);
+		return NULL;
 	}
-	return mismatch;
+	if (err)
+		return kc_error_prefix(err, "%s", object->name);
+	if (is_placed_already(file, placement)) {
+		kc_placement_free(placement);
+		return NULL;
+	}
+	part = kc_array_add(&file->parts, &file->n_parts);
+	if (!part) {
+		kc_placement_free(placement);
+		return kc_error_no_memory();
+	}
+	part->object = object;
+	part->placement = placement;
+	return NULL;
+}
+
+/* One source is often compiled in several ways; the way that a linked file was made from is what counts for it. */
+static struct kc_error *prove_in(struct kc_ctx *ctx, const struct kc_objects *objects, struct kc_proved_file *file)
+{
+	kc_autofree struct kc_error **mismatches = calloc(objects->n_items, sizeof(*mismatches));
+	struct kc_error *err = mismatches ? NULL : kc_error_no_memory();
+
+	for (size_t i = 0; !err && i < objects->n_items; i++)
+		err = prove_one(ctx, &objects->items[i], file, &mismatches[i]);
+	for (size_t i = 0; mismatches && i < objects->n_items; i++) {
+		if (!err && mismatches[i] && !has_source(file, objects->items[i].command->file))
+			err = kc_steal(mismatches[i]);
+		kc_error_free(mismatches[i]);
+	}
+	return err;
 }
 
 static struct kc_error *open_and_prove(struct kc_ctx *ctx, const char *path, const struct kc_objects *objects,
 				       struct kc_proof *list)
 {
-	struct kc_proved_file *linked = kc_array_add(&list->items, &list->n_items);
+	struct kc_proved_file *file = kc_array_add(&list->items, &list->n_items);
 
-	if (!linked)
+	if (!file)
 		return kc_error_no_memory();
-	KC_TRY(kc_elf_open(ctx, path, &linked->elf));
-	KC_TRY(prove_in(ctx, objects, linked));
-	if (!linked->n_parts) {
-		file_clear(linked);
+	KC_TRY(kc_elf_open(ctx, path, &file->elf));
+	KC_TRY(prove_in(ctx, objects, file));
+	if (!file->n_parts) {
+		file_clear(file);
 		list->n_items--;
 		return NULL;
 	}
-	if (!linked->elf->build_id_size)
+	if (!file->elf->build_id_size)
 		return kc_error_new(KC_ERR_INPUT,
 				    "%s has no build-id, so no process could be matched with the patch; "
 				    "link it with -Wl,--build-id",
@@ -143,10 +169,10 @@ static bool is_exported(void *data, const char *name)
 	return false;
 }
 
-static struct kc_error *compare(struct kc_ctx *ctx, struct kc_proved_file *linked, struct kc_proved_object *part,
+static struct kc_error *compare(struct kc_ctx *ctx, struct kc_proved_file *file, struct kc_proved_object *part,
 				const char *const *allowed)
 {
-	struct kc_diff_options options = { .allowed = allowed, .is_exported = is_exported, .data = linked->elf };
+	struct kc_diff_options options = { .allowed = allowed, .is_exported = is_exported, .data = file->elf };
 	struct kc_error *err =
 		kc_diff_objects(ctx, part->object->original, part->object->patched, &options, &part->diff);
 
@@ -157,10 +183,10 @@ static struct kc_error *compare(struct kc_ctx *ctx, struct kc_proved_file *linke
 	return err ? kc_error_prefix(err, "%s", part->object->name) : NULL;
 }
 
-bool kc_proved_file_changes(const struct kc_proved_file *linked)
+bool kc_proved_file_changes(const struct kc_proved_file *file)
 {
-	for (size_t i = 0; i < linked->n_parts; i++)
-		if (linked->parts[i].diff)
+	for (size_t i = 0; i < file->n_parts; i++)
+		if (file->parts[i].diff)
 			return true;
 	return false;
 }
@@ -178,23 +204,23 @@ struct kc_error *kc_proof_compare(struct kc_ctx *ctx, struct kc_proof *list, con
 		       : kc_error_new(KC_ERR_NO_CHANGE, "the compiled code is the same with and without the fix");
 }
 
-struct kc_error *kc_proof_emit(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_proved_file *linked,
+struct kc_error *kc_proof_emit(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_proved_file *file,
 			       const char *const *allowed, struct kc_buf *payload)
 {
-	kc_autofree struct kc_emit_object *objects = calloc(linked->n_parts + 1, sizeof(*objects));
+	kc_autofree struct kc_emit_object *objects = calloc(file->n_parts + 1, sizeof(*objects));
 	kc_autolibraries struct kc_libraries libraries = { 0 };
 	struct kc_emit_options options = { .allowed = allowed };
 	size_t n = 0;
 
 	if (!objects)
 		return kc_error_no_memory();
-	for (size_t i = 0; i < linked->n_parts; i++)
-		if (linked->parts[i].diff)
-			objects[n++] = (struct kc_emit_object){ .name = linked->parts[i].object->name,
-								.diff = linked->parts[i].diff,
-								.placement = linked->parts[i].placement };
-	KC_TRY(kc_libraries_find(ctx, linked->elf, tree->elf_paths, &libraries));
+	for (size_t i = 0; i < file->n_parts; i++)
+		if (file->parts[i].diff)
+			objects[n++] = (struct kc_emit_object){ .name = file->parts[i].object->name,
+								.diff = file->parts[i].diff,
+								.placement = file->parts[i].placement };
+	KC_TRY(kc_libraries_find(ctx, file->elf, tree->elf_paths, &libraries));
 	options.libraries = libraries.items;
 	options.n_libraries = libraries.n_items;
-	return kc_emit_user_payload(ctx, linked->elf, objects, n, &options, payload);
+	return kc_emit_user_payload(ctx, file->elf, objects, n, &options, payload);
 }

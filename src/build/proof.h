@@ -35,9 +35,9 @@ struct kc_error *kc_proof_prove(struct kc_ctx *ctx, const struct kc_tree *tree, 
 /* Finds out what changes. KC_ERR_NO_CHANGE when nothing does anywhere; KC_ERR_RULE for a refusal. */
 struct kc_error *kc_proof_compare(struct kc_ctx *ctx, struct kc_proof *list, const char *const *allowed);
 /* Appends the payload for one linked file in which something changes. */
-struct kc_error *kc_proof_emit(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_proved_file *linked,
+struct kc_error *kc_proof_emit(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_proved_file *file,
 			       const char *const *allowed, struct kc_buf *payload);
-bool kc_proved_file_changes(const struct kc_proved_file *linked);
+bool kc_proved_file_changes(const struct kc_proved_file *file);
 void kc_proof_free(struct kc_proof *list);
 
 KC_DEFINE_CLEANUP(kc_cleanup_proof, struct kc_proof *, kc_proof_free)

@@ -32,6 +32,8 @@ struct kc_error *kc_tool_try(const char *const *argv, const char *dir, const cha
 	memcpy(whole + KC_ARRAY_SIZE(outside), argv, n * sizeof(*argv));
 	process.argv = whole;
 	err = kc_process_run(&process, exit_code);
+	/* Without output, callers still find a string. */
+	kc_buf_append(output, "", 0);
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot run %s", argv[0]) : NULL;
 }
 

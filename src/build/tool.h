@@ -12,7 +12,10 @@
  */
 struct kc_error *kc_tool_run(enum kc_error_code code, const char *what, const char *const *argv, const char *dir,
 			     const char *const *env, struct kc_buf *output);
-/* The same, with the program's exit code and all that it wrote, for callers that know what a failure means. */
+/*
+ * The same, with the program's exit code and all that it wrote, for callers that know what a failure means. `output` is
+ * never NULL; `errors` may be: then both are in `output`.
+ */
 struct kc_error *kc_tool_try(const char *const *argv, const char *dir, const char *const *env, struct kc_buf *output,
 			     struct kc_buf *errors, int *exit_code);
 

@@ -126,6 +126,25 @@ bool kc_touched_reads(const struct kc_tree *tree, const struct kc_touched *touch
 	return false;
 }
 
+static bool same_arguments(const struct kc_compile_command *a, const struct kc_compile_command *b)
+{
+	if (a->n_arguments != b->n_arguments || strcmp(a->dir, b->dir))
+		return false;
+	for (size_t i = 0; i < a->n_arguments; i++)
+		if (strcmp(a->arguments[i], b->arguments[i]))
+			return false;
+	return true;
+}
+
+/* Some builds make the same object twice, for a static and for a shared library. */
+static bool is_listed(const struct kc_touched *touched, const struct kc_compile_command *command)
+{
+	for (size_t i = 0; i < touched->n_commands; i++)
+		if (same_arguments(touched->commands[i], command))
+			return true;
+	return false;
+}
+
 static struct kc_error *find_commands(const struct kc_tree *tree, struct kc_touched *touched)
 {
 	for (size_t i = 0; i < tree->commands->n_items; i++) {
@@ -138,7 +157,7 @@ static struct kc_error *find_commands(const struct kc_tree *tree, struct kc_touc
 			touched->files[j].compiled |= reads_it;
 			reads |= reads_it;
 		}
-		if (!reads)
+		if (!reads || is_listed(touched, command))
 			continue;
 		slot = kc_array_add(&touched->commands, &touched->n_commands);
 		if (!slot)
