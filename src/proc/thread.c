@@ -14,7 +14,8 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/cleanup.h"
+#include "base/buf.h"
+#include "base/file.h"
 #include "proc/internal.h"
 
 static int compare_pids(const void *a, const void *b)
@@ -135,6 +136,31 @@ bool kc_thread_look_same(const struct kc_thread_look *a, const struct kc_thread_
 {
 	return a->blocked && b->blocked && a->runs == b->runs && a->syscall == b->syscall && a->sp == b->sp &&
 	       a->pc == b->pc;
+}
+
+/* The scheduler's clock when the thread last ran, in ms; 0 when there is none. */
+static double last_ran_ms(const char *path)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+	const char *field;
+	double ms = 0;
+
+	if (kc_file_read(path, 65536, &text))
+		return 0;
+	field = strstr(text.data, "se.exec_start");
+	field = field ? strchr(field, ':') : NULL;
+	return field && sscanf(field + 1, "%lf", &ms) == 1 ? ms : 0;
+}
+
+uint64_t kc_thread_slept_ms(pid_t pid, pid_t tid)
+{
+	char path[80];
+	double then, now;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/sched", pid, tid);
+	then = last_ran_ms(path);
+	now = last_ran_ms("/proc/thread-self/sched");
+	return then > 0 && now > then ? (uint64_t)(now - then) : 0;
 }
 
 /* The value of "Name:\t…" in the text of a status file, or NULL. */

@@ -31,6 +31,9 @@ bool kc_thread_look_same(const struct kc_thread_look *a, const struct kc_thread_
 /* How often it was put on a CPU. 0 or -errno. */
 int kc_thread_runs(pid_t pid, pid_t tid, uint64_t *runs);
 
+/* How long it has not run, in ms, as its scheduler statistics say; 0 when they say nothing. */
+uint64_t kc_thread_slept_ms(pid_t pid, pid_t tid);
+
 /* From the thread's `status`. */
 struct kc_thread_status {
 	char state; /* R S D T t Z X I */
