@@ -9,8 +9,13 @@
 #define JUMP_SIZE 5 /* jmp rel32 */
 #define ENDBR_SIZE 4
 
-static bool is_stack_or_register_store(const ZydisDecodedInstruction *insn)
+/* How arguments are passed: in a register or on the stack. */
+static bool is_argument_load(const ZydisDecodedInstruction *insn)
 {
+	if (insn->mnemonic == ZYDIS_MNEMONIC_PUSH)
+		return true;
+	if (insn->mnemonic != ZYDIS_MNEMONIC_MOV)
+		return false;
 	/* b8+r: mov $imm32, %r32 */
 	if (insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (insn->opcode & 0xf8) == 0xb8)
 		return true;
@@ -34,7 +39,7 @@ static bool decode(const uint8_t *code, uint64_t size, uint64_t at, struct diff_
 		insn->has_target = true;
 		insn->target = (int64_t)at + raw.length + raw.raw.imm[0].value.s;
 	}
-	if (raw.mnemonic == ZYDIS_MNEMONIC_MOV && raw.raw.imm[0].size == 32 && is_stack_or_register_store(&raw)) {
+	if (raw.raw.imm[0].size == 32 && is_argument_load(&raw)) {
 		insn->is_load_imm = true;
 		insn->imm_offset = raw.raw.imm[0].offset;
 	}

@@ -23,7 +23,7 @@ static void add(struct worklist *worklist, struct kc_diff_item *item)
 /* Another object of the same program may refer to a new global thing. A COMDAT one is there, too, if it is used. */
 static bool is_root(const struct kc_diff_item *item)
 {
-	if (item->is_function && item->state == KC_DIFF_CHANGED)
+	if (item->is_function && item->symbol && item->state == KC_DIFF_CHANGED)
 		return true;
 	return item->state == KC_DIFF_NEW && item->symbol && item->symbol->bind != STB_LOCAL && !item->is_literal &&
 	       !(item->section && item->section->group);

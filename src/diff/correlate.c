@@ -92,10 +92,13 @@ static struct kc_error *correlate_globals(struct diff_run *run)
 /* Leaves out every ".NUMBER": "foo.part.0" becomes "foo.part". */
 static char *base_name(const char *name)
 {
-	char *base = malloc(strlen(name) + 1), *out = base;
+	static const char initialiser[] = "_GLOBAL__sub_I_"; /* named after the first global thing or the file */
+	char *base = malloc(strlen(name) + sizeof(initialiser)), *out = base;
 
 	if (!base)
 		return NULL;
+	if (strncmp(name, initialiser, strlen(initialiser)) == 0)
+		name = initialiser;
 	while (*name) {
 		const char *end = name + 1;
 
@@ -139,7 +142,8 @@ static int compare_candidates(const void *a, const void *b)
 	return left->item < right->item ? -1 : 1;
 }
 
-static struct kc_error *collect_locals(const struct diff_object *object, struct candidates *candidates)
+/* Local things, and global ones without a namesake: `static` may have come or gone. */
+static struct kc_error *collect_rest(const struct diff_object *object, struct candidates *candidates)
 {
 	candidates->items = calloc(object->n_items + 1, sizeof(*candidates->items));
 	if (!candidates->items)
@@ -148,7 +152,7 @@ static struct kc_error *collect_locals(const struct diff_object *object, struct 
 		struct kc_diff_item *item = &object->items[i];
 		struct candidate *candidate = &candidates->items[candidates->n];
 
-		if (item->twin || (item->symbol && item->symbol->bind != STB_LOCAL))
+		if (item->twin)
 			continue;
 		candidate->item = item;
 		candidate->key = make_key(item);
@@ -236,13 +240,13 @@ static struct kc_error *correlate_group(const struct diff_run *run, const struct
 	return NULL;
 }
 
-static struct kc_error *correlate_locals(struct diff_run *run)
+static struct kc_error *correlate_rest(struct diff_run *run)
 {
 	KC_CLEANUP(free_candidates) struct candidates orig = { 0 };
 	KC_CLEANUP(free_candidates) struct candidates patched = { 0 };
 
-	KC_TRY(collect_locals(&run->orig, &orig));
-	KC_TRY(collect_locals(&run->patched, &patched));
+	KC_TRY(collect_rest(&run->orig, &orig));
+	KC_TRY(collect_rest(&run->patched, &patched));
 	for (size_t i = 0, j = 0; i < orig.n && j < patched.n;) {
 		size_t end_i = end_of_group(&orig, i), end_j = end_of_group(&patched, j);
 		int order = strcmp(orig.items[i].key, patched.items[j].key);
@@ -320,5 +324,5 @@ struct kc_error *diff_correlate(struct diff_run *run)
 	KC_TRY(diff_read_scopes(&run->orig));
 	KC_TRY(diff_read_scopes(&run->patched));
 	KC_TRY(correlate_globals(run));
-	return correlate_locals(run);
+	return correlate_rest(run);
 }

@@ -69,6 +69,14 @@ struct kc_error *diff_check_input(const struct diff_run *run);
 struct kc_error *diff_check_changes(const struct diff_run *run);
 struct kc_error *diff_check_clones(const struct diff_run *run);
 bool diff_is_allowed(const struct diff_run *run, const char *rule);
+/* A refusal, unless it is allowed: then NULL. */
+#define REFUSE(run, rule, ...)                                     \
+	do {                                                       \
+		if (!diff_is_allowed((run), (rule)))               \
+			return kc_error_rule((rule), __VA_ARGS__); \
+	} while (0)
+/* entry.c: also finds the place of the jump. */
+struct kc_error *diff_check_entry(const struct diff_run *run, struct kc_diff_item *orig);
 
 /* dwarf.c: debug information with relocations applied; section N starts at diff_dwarf_base(N). */
 struct kc_error *diff_dwarf_open(const struct kc_elf *elf, struct diff_dwarf **dwarf);

@@ -116,13 +116,21 @@ static struct kc_error *add_item(struct diff_object *object, struct kc_elf_secti
 	return NULL;
 }
 
-/* Is there more than padding between two symbols? */
+/* The bytes of which assemblers make padding in code: nops of all lengths, int3. */
+static bool is_code_padding(uint8_t byte)
+{
+	return byte && memchr("\x66\x2e\x0f\x1f\x84\x80\x44\x40\x90\xcc", byte, 10);
+}
+
+/* Is there more than padding between two symbols? Hand-written assembler keeps constants there. */
 static bool has_content(const struct kc_elf_section *section, uint64_t from, uint64_t to)
 {
-	if (!section->data || (section->flags & SHF_EXECINSTR))
+	bool is_code = section->flags & SHF_EXECINSTR;
+
+	if (!section->data)
 		return false;
 	for (uint64_t i = from; i < to; i++)
-		if (section->data[i] != 0)
+		if (section->data[i] != 0 && !(is_code && is_code_padding(section->data[i])))
 			return true;
 	for (size_t i = 0; i < section->n_relas; i++)
 		if (section->relas[i].offset >= from && section->relas[i].offset < to)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The rules: changes that cannot be made safely in a living program, each with its reason and a way out. What each
- * rule means is in docs/refusals.md; struct-layout and function-abi are in layout.c.
+ * rule means is in docs/refusals.md. What concerns the entry of a function is in entry.c, types are in layout.c.
  */
 #include "diff/diff_internal.h"
 
@@ -17,13 +17,6 @@ bool diff_is_allowed(const struct diff_run *run, const char *rule)
 			return true;
 	return false;
 }
-
-/* A refusal, unless it is allowed: then NULL. */
-#define REFUSE(run, rule, ...)                                     \
-	do {                                                       \
-		if (!diff_is_allowed((run), (rule)))               \
-			return kc_error_rule((rule), __VA_ARGS__); \
-	} while (0)
 
 struct kc_error *diff_check_input(const struct diff_run *run)
 {
@@ -122,6 +115,12 @@ static struct kc_error *check_item(const struct diff_run *run, const struct kc_d
 		       "its "
 		       "own already; change the functions that it chooses from",
 		       kc_diff_item_name(item));
+	if (item->is_function && !item->symbol && item->state != KC_DIFF_SAME)
+		REFUSE(run, "data-changed",
+		       "%s: code or constants that no symbol describes were added or changed; give them a symbol with "
+		       "a "
+		       "type and a size, or a section of their own",
+		       kc_diff_item_name(item));
 	if (item->is_function || item->is_literal)
 		return NULL;
 	KC_TRY(check_data(run, item));
@@ -149,91 +148,17 @@ struct kc_error *diff_check_changes(const struct diff_run *run)
 	return NULL;
 }
 
-/* Bytes that the jump overwrites, less the first: entering there would run half a jump. */
-struct danger {
-	int64_t from, to;
-	bool is_hit;
-};
-
-static void check_target(struct danger *danger, int64_t target)
+/* A variable of an inline function or template: whoever includes its header shares it. */
+static struct kc_error *check_shared_variable(const struct diff_run *run, const struct kc_diff_item *item)
 {
-	danger->is_hit |= target >= danger->from && target < danger->to;
-}
-
-static void check_direct_jumps(const struct diff_run *run, const struct kc_diff_item *function, struct danger *danger)
-{
-	const uint8_t *code = function->section->data + function->offset;
-	struct diff_insn insn;
-
-	for (uint64_t at = 0; at < function->size; at += insn.size) {
-		if (!run->arch->decode(code, function->size, at, &insn))
-			return;
-		if (insn.has_target)
-			check_target(danger, insn.target);
-	}
-}
-
-/* Entries of position-independent tables count from the table's start, which the code refers to. */
-static void check_jump_table(const struct kc_diff_item *function, const struct kc_diff_item *table,
-			     const struct kc_diff_item *user, struct danger *danger)
-{
-	for (size_t i = 0; i < table->n_refs; i++) {
-		const struct kc_diff_ref *entry = &table->refs[i];
-		int64_t place = (int64_t)(entry->rela->offset - table->offset), start = -1;
-
-		if (entry->item != function)
-			continue;
-		if (kc_elf_rela_size(entry->rela->type) == 8) {
-			check_target(danger, entry->offset);
-			continue;
-		}
-		for (size_t j = 0; j < user->n_refs; j++)
-			if (user->refs[j].item == table && user->refs[j].offset <= place &&
-			    user->refs[j].offset > start)
-				start = user->refs[j].offset;
-		if (start >= 0)
-			check_target(danger, entry->offset - (place - start));
-	}
-}
-
-/* Jumps from the function itself or its fragment `from`. */
-static void check_jumps_from(const struct kc_diff_item *function, const struct kc_diff_item *from,
-			     struct danger *danger)
-{
-	for (size_t i = 0; i < from->n_refs; i++) {
-		const struct kc_diff_ref *ref = &from->refs[i];
-
-		if (ref->item == function && ref->is_branch)
-			check_target(danger, ref->offset);
-		else if (ref->item && ref->item->is_literal)
-			check_jump_table(function, ref->item, from, danger);
-	}
-}
-
-static struct kc_error *check_entry(const struct diff_run *run, struct kc_diff_item *orig)
-{
-	const char *name = kc_diff_item_name(orig);
-	int jump_offset = run->arch->find_jump_offset(orig->section->data + orig->offset, orig->size);
-	struct danger danger = { 0 };
-
-	if (jump_offset < 0)
-		REFUSE(run, "short-function",
-		       "%s: the original has %lu bytes, the jump to its replacement needs %u; patch its callers "
-		       "instead",
-		       name, (unsigned long)orig->size, run->arch->jump_size);
-	orig->jump_offset = jump_offset < 0 ? 0 : jump_offset;
-	danger.from = orig->jump_offset + 1;
-	danger.to = orig->jump_offset + run->arch->jump_size;
-	check_direct_jumps(run, orig, &danger);
-	check_jumps_from(orig, orig, &danger);
-	for (size_t i = 0; i < run->orig.n_items; i++)
-		if (run->orig.items[i].is_fragment && run->orig.items[i].parent == orig)
-			check_jumps_from(orig, &run->orig.items[i], &danger);
-	if (danger.is_hit)
-		REFUSE(run, "entry-jump",
-		       "%s: the original jumps back into its first %ld bytes, which the jump to its replacement "
-		       "overwrites; patch its callers instead",
-		       name, (long)danger.to);
+	if (item->state != KC_DIFF_NEW || item->is_function || item->is_literal || item->is_readonly ||
+	    !item->section || !item->section->group)
+		return NULL;
+	REFUSE(run, "data-changed",
+	       "%s: a variable of an inline function or template, which the running program may have already; do not "
+	       "use "
+	       "it in new code",
+	       kc_diff_item_name(item));
 	return NULL;
 }
 
@@ -242,8 +167,10 @@ struct kc_error *diff_check_clones(const struct diff_run *run)
 	for (size_t i = 0; i < run->patched.n_items; i++) {
 		const struct kc_diff_item *item = &run->patched.items[i];
 
+		if (item->clone)
+			KC_TRY(check_shared_variable(run, item));
 		if (item->clone && item->is_function && !item->is_fragment && item->twin)
-			KC_TRY(check_entry(run, item->twin));
+			KC_TRY(diff_check_entry(run, item->twin));
 	}
 	return diff_check_layout(run);
 }

@@ -284,6 +284,22 @@ static void common_variables(void **state)
 	assert_state(&f, "g", KC_DIFF_SAME, false);
 }
 
+static void static_may_come_and_go(void **state)
+{
+	autofixture f = { 0 };
+
+	(void)state;
+	must_differ(
+		&f,
+		"static int n; static __attribute__((noinline)) int g(int x) { return x / 3 + n++; }\n"
+		"int h(int x) { return x * 9; } int f(int x) { return g(x) + h(x); }",
+		"int n; __attribute__((noinline)) int g(int x) { return x / 5 + n++; }\n"
+		"static __attribute__((noinline)) int h(int x) { return x * 9; } int f(int x) { return g(x) + h(x); }");
+	assert_state(&f, "n", KC_DIFF_SAME, false);
+	assert_state(&f, "g", KC_DIFF_CHANGED, true);
+	assert_non_null(item(&f, "h")->twin);
+}
+
 /* ---- static variables, numbered by the compiler ------------------------------------------------------------------ */
 
 static void static_locals_keep_their_twins_when_numbers_move(void **state)
@@ -549,6 +565,30 @@ static void cxx_new_virtual_function_is_refused(void **state)
 		    "data-changed", "_ZTV1A: its size differs");
 }
 
+static void cxx_new_shared_variable_is_refused(void **state)
+{
+	static const char source[] = "struct S { S(); int n; }; inline int &shared() { static int n; return n; } int "
+				     "f(int x) { return x %s; }";
+	kc_autobuf struct kc_buf orig = { 0 }, patched = { 0 };
+	struct fixture f = { .compiler = "g++" };
+
+	(void)state;
+	kc_buf_printf(&orig, source, "* 2");
+	kc_buf_printf(&patched, source, "+ shared()++");
+	must_refuse(&f, orig.data, patched.data, "data-changed", "_ZZ6sharedvE1n: a variable of an inline function");
+}
+
+/* Its constructor function is named after the first thing in the file. */
+static void cxx_initialiser_with_another_name(void **state)
+{
+	autofixture f = { .compiler = "g++" };
+
+	(void)state;
+	must_differ(&f, "int make(); int value = make(); int f(int x) { return value + x; }",
+		    "int make(); int added; int value = make(); int f(int x) { added++; return value + x * 2; }");
+	assert_state(&f, "_Z1fi", KC_DIFF_CHANGED, true);
+}
+
 /* ---- __LINE__ ---------------------------------------------------------------------------------------------------- */
 
 #define LINE_USER                                                                                           \
@@ -564,6 +604,23 @@ static void moved_lines_do_not_count(void **state)
 	assert_state(&f, "f", KC_DIFF_SAME, false);
 	assert_state(&f, "g", KC_DIFF_CHANGED, true);
 	must_be_same(&g, LINE_USER, "\n\n\n" LINE_USER);
+}
+
+/* The seventh argument goes over the stack, as a pushed immediate. */
+static void moved_line_on_the_stack(void **state)
+{
+	static const char source[] = "void die(int, int, int, int, int, int, int);\n%svoid f(int x)\n{\n\tif (x)\n"
+				     "\t\tdie(1, 2, 3, 4, 5, 6, __LINE__);\n\tdie(x, x, x, x, x, x, x);\n}\n";
+	kc_autobuf struct kc_buf orig = { 0 }, patched = { 0 }, lines = { 0 };
+	autofixture f = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		kc_buf_append_str(&lines, "\n");
+	kc_buf_printf(&orig, source, lines.data);
+	kc_buf_append_str(&lines, "\n\n");
+	kc_buf_printf(&patched, source, lines.data);
+	must_be_same(&f, orig.data, patched.data);
 }
 
 static void a_constant_is_not_a_line(void **state)
@@ -748,6 +805,35 @@ static void jump_into_the_entry_is_refused(void **state)
 	assert_int_equal(item(&first, "f")->twin->jump_offset, 4);
 }
 
+static void second_entry_is_refused(void **state)
+{
+	struct fixture f = { 0 };
+
+	(void)state;
+	must_refuse(&f,
+		    "int n; asm(\".section .text.f,\\\"ax\\\"; .globl f, g; .type f,@function; .type g,@function;"
+		    "f: mov $1,%eax; g: add $2,%eax; ret; .size f,.-f; .size g,.-g; .previous\");",
+		    "int n; asm(\".section .text.f,\\\"ax\\\"; .globl f, g; .type f,@function; .type g,@function;"
+		    "f: mov $1,%eax; g: add $3,%eax; ret; .size f,.-f; .size g,.-g; .previous\");",
+		    "entry-jump", "f has a second entry, g");
+}
+
+#define TABLE_IN_TEXT(value, returned)                                                                              \
+	"int n; asm(\".section .text.f,\\\"ax\\\"; .long " value "; .globl f; .type f,@function; f: mov $" returned \
+	",%eax; ret; .size f,.-f; .p2align 4; .previous\");"
+
+static void constants_between_functions_are_refused(void **state)
+{
+	struct fixture f = { 0 };
+	autofixture same = { 0 };
+
+	(void)state;
+	must_refuse(&f, TABLE_IN_TEXT("12345", "1"), TABLE_IN_TEXT("12346", "1"), "data-changed",
+		    ".text.f: code or constants that no symbol describes");
+	must_differ(&same, TABLE_IN_TEXT("12345", "1"), TABLE_IN_TEXT("12345", "2"));
+	assert_state(&same, "f", KC_DIFF_CHANGED, true);
+}
+
 static void lto_objects_are_refused(void **state)
 {
 	struct fixture f = { .flags = { "-flto", "-ffat-lto-objects" } };
@@ -834,6 +920,7 @@ int main(void)
 		cmocka_unit_test(address_of_a_new_function_is_noticed),
 		cmocka_unit_test(inlined_callee_changes_its_callers),
 		cmocka_unit_test(common_variables),
+		cmocka_unit_test(static_may_come_and_go),
 		cmocka_unit_test(static_locals_keep_their_twins_when_numbers_move),
 		cmocka_unit_test(doubtful_static_locals_are_refused),
 		cmocka_unit_test(function_names_do_not_count),
@@ -847,7 +934,10 @@ int main(void)
 		cmocka_unit_test(cxx_only_the_caught_type_changed),
 		cmocka_unit_test(cxx_template_instance),
 		cmocka_unit_test(cxx_new_virtual_function_is_refused),
+		cmocka_unit_test(cxx_new_shared_variable_is_refused),
+		cmocka_unit_test(cxx_initialiser_with_another_name),
 		cmocka_unit_test(moved_lines_do_not_count),
+		cmocka_unit_test(moved_line_on_the_stack),
 		cmocka_unit_test(a_constant_is_not_a_line),
 		cmocka_unit_test(changed_constant_is_cloned_for_its_users),
 		cmocka_unit_test(changed_data_is_refused),
@@ -858,6 +948,8 @@ int main(void)
 		cmocka_unit_test(constructors_are_refused),
 		cmocka_unit_test(short_function_is_refused),
 		cmocka_unit_test(jump_into_the_entry_is_refused),
+		cmocka_unit_test(second_entry_is_refused),
+		cmocka_unit_test(constants_between_functions_are_refused),
 		cmocka_unit_test(lto_objects_are_refused),
 		cmocka_unit_test(new_thread_local_variable_is_refused),
 		cmocka_unit_test(changed_resolver_is_refused),
