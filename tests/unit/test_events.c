@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Real perf events of real processes. Where perf is forbidden each test says so and is skipped by name. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -72,6 +74,7 @@ static pid_t start(int cpu, bool traced)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (cpu >= 0) {
 		cpu_set_t set;
 
@@ -216,6 +219,67 @@ static void loader_is_busy_after_exec_and_done_in_the_program(void **state)
 	stop(pid);
 }
 
+/* An address inside the executable mapping of `path`. */
+static uint64_t find_code(pid_t pid, const char *path)
+{
+	kc_autofclose FILE *maps = NULL;
+	char name[64], line[4096];
+
+	snprintf(name, sizeof(name), "/proc/%d/maps", pid);
+	maps = fopen(name, "re");
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (strstr(line, " r-xp ") && strstr(line, path))
+			return strtoul(line, NULL, 16);
+	}
+	fail_msg("%s is not mapped", path);
+	return 0;
+}
+
+static void dlopen_slowly(int go, int tell)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (dup2(go, 200) != 200 || dup2(tell, 201) != 201 || !dlopen(SLOW_RESOLVER, RTLD_NOW))
+		_exit(1);
+	/* Here the loader is done, and constructors have run. */
+	if (write(201, "d", 1) != 1)
+		_exit(1);
+	pause();
+}
+
+/* In dlopen() the loader's list is consistent before the object is relocated: only its RELRO pages tell. */
+static void loader_is_busy_until_the_object_is_relocated(void **state)
+{
+	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
+	enum kc_loader_state loader = KC_LOADER_DONE;
+	int go[2], tell[2];
+	uint64_t addr;
+	char byte = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	assert_int_equal(pipe(tell), 0);
+	pid = fork();
+	if (!pid)
+		dlopen_slowly(go[0], tell[1]);
+	assert_int_equal(read(tell[0], &byte, 1), 1);
+	assert_int_equal(byte, 'r');
+	addr = find_code(pid, SLOW_RESOLVER);
+	assert_null(kc_loader_look(ctx, pid, addr, &loader));
+	assert_int_equal(loader, KC_LOADER_BUSY);
+	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(read(tell[0], &byte, 1), 1);
+	assert_int_equal(byte, 'd');
+	assert_null(kc_loader_look(ctx, pid, addr, &loader));
+	assert_int_equal(loader, KC_LOADER_DONE);
+	stop(pid);
+	close(go[0]);
+	close(go[1]);
+	close(tell[0]);
+	close(tell[1]);
+}
+
 static void loader_of_nobody_is_an_error(void **state)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -240,6 +304,7 @@ int main(void)
 		cmocka_unit_test(full_ring_is_a_loss),
 		cmocka_unit_test(cpu_that_comes_online_is_watched),
 		cmocka_unit_test(loader_is_busy_after_exec_and_done_in_the_program),
+		cmocka_unit_test(loader_is_busy_until_the_object_is_relocated),
 		cmocka_unit_test(loader_of_nobody_is_an_error),
 	};
 
