@@ -56,13 +56,13 @@ static int compare_symbol_names(const void *a, const void *b)
 /* Global symbols that belong to items, sorted by name. */
 static struct kc_error *collect_globals(const struct diff_object *object, struct kc_elf_symbol ***globals, size_t *n)
 {
-	*globals = calloc(object->elf->n_symbols + 1, sizeof(**globals));
+	*globals = calloc(object->elf->n_symbols + 1, sizeof(struct kc_elf_symbol *));
 	if (!*globals)
 		return kc_error_no_memory();
 	for (size_t i = 1; i < object->elf->n_symbols; i++)
 		if (object->by_symbol[i] && object->elf->symbols[i].bind != STB_LOCAL)
 			(*globals)[(*n)++] = &object->elf->symbols[i];
-	qsort(*globals, *n, sizeof(**globals), compare_symbol_names);
+	qsort(*globals, *n, sizeof(struct kc_elf_symbol *), compare_symbol_names);
 	return NULL;
 }
 
@@ -289,7 +289,7 @@ static size_t parent_length(const char *name)
 
 static struct kc_error *find_parents(struct diff_object *object)
 {
-	kc_autofree struct kc_diff_item **functions = calloc(object->n_items + 1, sizeof(*functions));
+	kc_autofree struct kc_diff_item **functions = calloc(object->n_items + 1, sizeof(struct kc_diff_item *));
 	size_t n = 0;
 
 	if (!functions)
@@ -297,7 +297,7 @@ static struct kc_error *find_parents(struct diff_object *object)
 	for (size_t i = 0; i < object->n_items; i++)
 		if (object->items[i].is_function && object->items[i].symbol)
 			functions[n++] = &object->items[i];
-	qsort(functions, n, sizeof(*functions), compare_item_names);
+	qsort(functions, n, sizeof(struct kc_diff_item *), compare_item_names);
 	for (size_t i = 0; i < n; i++) {
 		struct kc_elf_symbol key_symbol = { 0 };
 		struct kc_diff_item key = { .symbol = &key_symbol }, *key_pointer = &key, **found;
@@ -310,7 +310,7 @@ static struct kc_error *find_parents(struct diff_object *object)
 		if (!name)
 			return kc_error_no_memory();
 		key_symbol.name = name;
-		found = bsearch(&key_pointer, functions, n, sizeof(*functions), compare_item_names);
+		found = bsearch(&key_pointer, functions, n, sizeof(struct kc_diff_item *), compare_item_names);
 		functions[i]->parent = found ? *found : NULL;
 		functions[i]->is_fragment = strncmp(functions[i]->symbol->name + length, ".cold", 5) == 0;
 	}

@@ -119,7 +119,9 @@ static struct kc_error *add_item(struct diff_object *object, struct kc_elf_secti
 /* The bytes of which assemblers make padding in code: nops of all lengths, int3. */
 static bool is_code_padding(uint8_t byte)
 {
-	return byte && memchr("\x66\x2e\x0f\x1f\x84\x80\x44\x40\x90\xcc", byte, 10);
+	static const uint8_t bytes[] = { 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x80, 0x44, 0x40, 0x90, 0xcc };
+
+	return memchr(bytes, byte, sizeof(bytes)) != NULL;
 }
 
 /* Is there more than padding between two symbols? Hand-written assembler keeps constants there. */
@@ -186,13 +188,13 @@ static struct kc_error *add_common_items(struct diff_object *object, size_t *num
 
 static struct kc_error *collect_cuts(const struct kc_elf *elf, struct kc_elf_symbol ***cuts, size_t *n)
 {
-	*cuts = calloc(elf->n_symbols + 1, sizeof(**cuts));
+	*cuts = calloc(elf->n_symbols + 1, sizeof(struct kc_elf_symbol *));
 	if (!*cuts)
 		return kc_error_no_memory();
 	for (size_t i = 1; i < elf->n_symbols; i++)
 		if (is_cut(&elf->symbols[i]))
 			(*cuts)[(*n)++] = &elf->symbols[i];
-	qsort(*cuts, *n, sizeof(**cuts), compare_cuts);
+	qsort(*cuts, *n, sizeof(struct kc_elf_symbol *), compare_cuts);
 	return NULL;
 }
 
@@ -203,7 +205,7 @@ struct kc_error *diff_cut(struct diff_object *object)
 	kc_autofree size_t *numbers = calloc(elf->n_symbols + 1, sizeof(*numbers));
 	size_t n_cuts = 0, at = 0;
 
-	object->by_symbol = calloc(elf->n_symbols + 1, sizeof(*object->by_symbol));
+	object->by_symbol = calloc(elf->n_symbols + 1, sizeof(struct kc_diff_item *));
 	object->first_item = calloc(elf->n_sections + 2, sizeof(*object->first_item));
 	if (!numbers || !object->by_symbol || !object->first_item)
 		return kc_error_no_memory();

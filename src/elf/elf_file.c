@@ -156,12 +156,12 @@ static struct kc_error *read_headers(struct kc_elf *elf)
 {
 	kc_autofree Elf64_Shdr *headers = NULL;
 	size_t n, strings_index;
-	Elf64_Ehdr header;
+	Elf64_Ehdr header = { 0 };
 
 	KC_TRY(check_header(elf, &header));
 	KC_TRY(copy_section_headers(elf, &header, &headers, &n));
 	KC_TRY(read_segments(elf, &header, headers));
-	if (n == 0)
+	if (!headers)
 		return NULL;
 	elf->sections = calloc(n, sizeof(*elf->sections));
 	if (!elf->sections)
