@@ -188,7 +188,8 @@ static struct kc_error *place_load(struct run *run, size_t index)
 
 static size_t mmap_ops(const struct kc_load *load, struct kc_remote_op *ops)
 {
-	uint64_t data_size = load->size - load->text_size, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	uint64_t data_size = load->size - load->text_size;
+	uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE; /* a mark: kc_orphans_find() */
 
 	ops[0] = (struct kc_remote_op){
 		.nr_or_addr = SYS_mmap,
@@ -341,6 +342,17 @@ static void discard_loads(struct run *run, const struct kc_unwinder *unwinder)
 			discard(run, unwinder, run->session.loads[i].base, &run->session.loads[i].header);
 }
 
+static struct kc_error *discard_orphans(struct run *run)
+{
+	kc_autofree struct kc_range *orphans = NULL;
+	size_t n = 0;
+
+	KC_TRY(kc_orphans_find(run->session.view, &orphans, &n));
+	for (size_t i = 0; i < n; i++)
+		kc_error_free(unmap(run, orphans[i].start, orphans[i].end - orphans[i].start));
+	return NULL;
+}
+
 /* Records as they are now, after the switch. */
 static struct kc_error *discard_garbage(struct run *run, const struct kc_unwinder *unwinder)
 {
@@ -354,7 +366,7 @@ static struct kc_error *discard_garbage(struct run *run, const struct kc_unwinde
 		if (kc_plan_is_garbage(&records[i]))
 			discard(run, unwinder, records[i].addr, &records[i].header);
 	kc_records_free(records, n);
-	return NULL;
+	return discard_orphans(run);
 }
 
 /* ---- switch ---- */
@@ -378,6 +390,12 @@ static struct kc_error *switch_over(struct run *run)
 /* Did a killed patcher leave something that this run can finish, undo or take out? */
 static bool has_unfinished(const struct kc_session *session)
 {
+	kc_autofree struct kc_range *orphans = NULL;
+	size_t n = 0;
+
+	kc_error_free(kc_orphans_find(session->view, &orphans, &n));
+	if (n)
+		return true;
 	for (size_t i = 0; i < session->n_records; i++) {
 		const struct kc_record *record = &session->records[i];
 
@@ -448,7 +466,7 @@ static struct kc_error *unpatch(struct run *run, const char *patchset)
 	struct kc_session *session = &run->session;
 	struct kc_unwinder unwinder = { 0 };
 
-	if (!has_something(session, patchset))
+	if (!has_something(session, patchset) && !has_unfinished(session))
 		return kc_error_new(KC_ERR_NOTHING, "process %d (%s): no %s%s to take out", session->view->pid,
 				    session->view->comm, patchset ? "patch of " : "patches", patchset ? patchset : "");
 	KC_TRY(kc_link_map_read(session->ctx, session->view, session->link_map));

@@ -84,6 +84,16 @@ struct kc_error *kc_find_hole(struct kc_ctx *ctx, const struct kc_process_view *
 struct kc_error *kc_tls_value(const struct kc_process_view *view, const struct kc_load *load, uint32_t type,
 			      uint64_t offset, int64_t addend, uint64_t *value);
 
+struct kc_range {
+	uint64_t start, end;
+};
+
+/*
+ * Mappings of ours without a record: the patcher was killed after mapping and before writing. They are anonymous, R-X,
+ * were never touched, and have the flag MAP_NORESERVE, which has no effect on them and which nobody else sets there.
+ */
+struct kc_error *kc_orphans_find(const struct kc_process_view *view, struct kc_range **orphans, size_t *n);
+
 /* ---- the plan for one process: user_plan.c ---- */
 
 struct kc_transition;
@@ -115,10 +125,6 @@ struct kc_error *kc_plan_transition(struct kc_session *session);
 bool kc_plan_is_garbage(const struct kc_record *record);
 
 /* ---- the switch: user_stop.c ---- */
-
-struct kc_range {
-	uint64_t start, end;
-};
 
 /* Code that no thread may be in. */
 struct kc_forbidden {

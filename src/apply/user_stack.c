@@ -216,36 +216,7 @@ enum kc_verdict kc_stack_search(const struct kc_transition *transition, pid_t pi
 	return stacks.n == STACKS_MAX ? KC_VERDICT_UNKNOWN : KC_VERDICT_OUTSIDE;
 }
 
-/* Stacks that no thread is on lie in private writable memory. */
-static bool may_hold_coroutines(const struct kc_map *map)
+bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word)
 {
-	return map->write && map->read && !map->exec && strcmp(map->path, "[stack]") != 0;
-}
-
-bool kc_memory_search(const struct kc_transition *transition, const struct kc_range *threads, size_t n_threads,
-		      uint64_t limit, struct kc_scratch *scratch, struct kc_hit *hit)
-{
-	const struct kc_process_view *view = transition->view;
-
-	for (size_t i = 0; i < view->n_maps; i++) {
-		const struct kc_map *map = &view->maps[i];
-		bool skip = !may_hold_coroutines(map);
-
-		for (size_t j = 0; j < n_threads && !skip; j++)
-			skip = threads[j].start == map->start;
-		for (uint64_t at = map->start; !skip && at < map->end && limit;) {
-			size_t size = map->end - at < sizeof(scratch->words) ? map->end - at : sizeof(scratch->words);
-			size_t got = read_some(view->pid, at, scratch->words, size) / 8;
-
-			for (size_t j = 0; j < got; j++) {
-				if (!is_forbidden_return(&transition->forbidden, scratch->words[j]))
-					continue;
-				*hit = (struct kc_hit){ .pc = scratch->words[j], .at = at + 8 * j };
-				return true;
-			}
-			at += size;
-			limit -= limit < size ? limit : size;
-		}
-	}
-	return false;
+	return is_forbidden_return(forbidden, word);
 }

@@ -25,11 +25,6 @@ struct kc_scratch {
 enum kc_verdict kc_stack_search(const struct kc_transition *transition, pid_t pid, uint64_t pc, uint64_t sp,
 				uint64_t thread_pointer, struct kc_scratch *scratch, struct kc_hit *hit);
 
-/*
- * Searches the writable memory of the process, up to `limit` bytes, for stacks that no thread is on (suspended
- * coroutines). `threads` are the mappings of the threads' own stacks: they are searched elsewhere.
- */
-bool kc_memory_search(const struct kc_transition *transition, const struct kc_range *threads, size_t n_threads,
-		      uint64_t limit, struct kc_scratch *scratch, struct kc_hit *hit);
+bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word);
 
 #endif

@@ -18,6 +18,8 @@
 #include "base/array.h"
 
 #define STOP_MAX_MS 20
+#define LEAVE_NS 300000		/* for running threads to leave the code that changes; doubled with each attempt */
+#define SETTLE_NS 1000000000ull /* for an interrupted thread to stop although the attempt is over */
 
 /* ---- look ---- */
 
@@ -100,6 +102,8 @@ static struct kc_error *check_stopped(struct kc_stop *stop, struct kc_tracee *tr
 		return NULL;
 	if (kc_tracee_regs(tracee, &regs))
 		return kc_stop_busy(stop, tracee, NULL);
+	tracee->sp = regs.rsp;
+	tracee->thread_pointer = regs.fs_base;
 	switch (kc_stack_search(stop->transition, tracee->pid, regs.rip, regs.rsp, regs.fs_base, &stop->scratch,
 				&hit)) {
 	case KC_VERDICT_OUTSIDE:
@@ -134,18 +138,20 @@ static struct kc_error *wait_for(struct kc_stop *stop, bool running, uint64_t en
 			if (now - begin > 50000)
 				kc_nap(10);
 		}
+		kc_tracee_hide(tracee);
 		if (tracee->stopped)
 			KC_TRY(kc_stop_adopt(stop, tracee)); /* may move the array */
 	}
 	return NULL;
 }
 
-static struct kc_error *check(struct kc_stop *stop, bool running)
+/* A blocked thread that is inside stays there: one is enough to give up. */
+static struct kc_error *check_blocked(struct kc_stop *stop)
 {
 	for (size_t i = 0; i < stop->n_tracees; i++) {
 		struct kc_tracee *tracee = &stop->tracees[i];
 
-		if (tracee->running != running)
+		if (tracee->running)
 			continue;
 		if (tracee->in_kernel)
 			KC_TRY(check_held(stop, tracee));
@@ -163,24 +169,88 @@ static void interrupt(struct kc_stop *stop, bool running)
 }
 
 /* New threads that were born while the others were being stopped count as running. */
-static struct kc_error *stop_and_check(struct kc_stop *stop, uint64_t end_ns)
+static struct kc_error *stop_running(struct kc_stop *stop, uint64_t end_ns)
 {
 	size_t n;
 
-	interrupt(stop, false);
-	KC_TRY(wait_for(stop, false, end_ns));
-	KC_TRY(check(stop, false));
-	stop->begin_ns = kc_now_ns();
-	if (stop->begin_ns > end_ns)
-		return kc_error_new(KC_ERR_BUSY, "process %d: its threads did not stop in time",
-				    stop->transition->view->pid);
-	end_ns = stop->begin_ns + (end_ns - stop->stop_ns);
 	do {
 		n = stop->n_tracees;
 		interrupt(stop, true);
 		KC_TRY(wait_for(stop, true, end_ns));
 	} while (stop->n_tracees != n);
-	KC_TRY(check(stop, true));
+	return NULL;
+}
+
+/* Marks the running threads that are inside; the error of the last one, or NULL. */
+static struct kc_error *check_running(struct kc_stop *stop)
+{
+	struct kc_error *busy = NULL;
+
+	for (size_t i = 0; i < stop->n_tracees; i++) {
+		struct kc_tracee *tracee = &stop->tracees[i];
+		struct kc_error *err;
+
+		if (!tracee->running || tracee->outside)
+			continue;
+		err = check_stopped(stop, tracee);
+		tracee->outside = !err;
+		if (!err)
+			continue;
+		kc_error_free(busy);
+		busy = err;
+		if (kc_error_code(err) != KC_ERR_BUSY)
+			return err;
+	}
+	return busy;
+}
+
+/* Without sleeping, which takes longer. */
+static void let_run(unsigned ns)
+{
+	uint64_t end = kc_now_ns() + ns;
+
+	do
+		sched_yield();
+	while (kc_now_ns() < end);
+}
+
+/*
+ * A function that is called all the time nearly always has a thread inside. Those that are inside run on for a moment,
+ * while the others wait, until all are out: each round leaves fewer.
+ */
+static struct kc_error *stop_and_check_running(struct kc_stop *stop, uint64_t end_ns)
+{
+	uint64_t begin_ns = kc_now_ns(), leave_ns = (uint64_t)LEAVE_NS << (stop->attempt < 6 ? stop->attempt : 6);
+	struct kc_error *err;
+
+	if (leave_ns > (end_ns - begin_ns) / 2)
+		leave_ns = (end_ns - begin_ns) / 2;
+
+	for (unsigned round = 0;; round++) {
+		KC_TRY(stop_running(stop, end_ns));
+		err = check_running(stop);
+		if (!err || kc_error_code(err) != KC_ERR_BUSY || kc_now_ns() - begin_ns > leave_ns)
+			return err;
+		kc_error_free(err);
+		for (size_t i = 0; i < stop->n_tracees; i++)
+			if (stop->tracees[i].running && !stop->tracees[i].outside && !stop->tracees[i].other_memory)
+				kc_tracee_continue(&stop->tracees[i]);
+		let_run(3000 + round * 1700 % 11000); /* not in step with a loop */
+	}
+}
+
+static struct kc_error *stop_and_check(struct kc_stop *stop, uint64_t end_ns)
+{
+	interrupt(stop, false);
+	KC_TRY(wait_for(stop, false, end_ns));
+	KC_TRY(check_blocked(stop));
+	KC_TRY(kc_stop_search_memory(stop, false));
+	stop->begin_ns = kc_now_ns();
+	if (stop->begin_ns > end_ns && !stop->fresh)
+		return kc_error_new(KC_ERR_BUSY, "process %d: its threads did not stop in time",
+				    stop->transition->view->pid);
+	KC_TRY(stop_and_check_running(stop, stop->begin_ns + (end_ns - stop->stop_ns)));
+	KC_TRY(kc_stop_search_memory(stop, true));
 	return kc_stop_is_complete(stop);
 }
 
@@ -256,6 +326,22 @@ static struct kc_error *write_all(struct kc_stop *stop)
 
 /* ---- go ---- */
 
+/* A thread that was interrupted and not waited for would see EINTR when we left it alone. */
+static void settle(struct kc_stop *stop)
+{
+	uint64_t end = kc_now_ns() + SETTLE_NS;
+
+	for (size_t i = 0; i < stop->n_tracees; i++) {
+		struct kc_tracee *tracee = &stop->tracees[i];
+
+		if (!tracee->interrupted || tracee->gone)
+			continue;
+		while (!kc_tracee_poll(tracee) && kc_now_ns() < end && !is_held_in_kernel(tracee))
+			kc_nap(20);
+		kc_tracee_release(tracee);
+	}
+}
+
 static void go(struct kc_stop *stop)
 {
 	for (int running = 1; running >= 0; running--) {
@@ -265,10 +351,7 @@ static void go(struct kc_stop *stop)
 		if (running)
 			stop->end_ns = kc_now_ns();
 	}
-	/* a thread that could not be waited for may have stopped by now: it must not see EINTR either */
-	for (size_t i = 0; i < stop->n_tracees; i++)
-		if (stop->tracees[i].interrupted && kc_tracee_poll(&stop->tracees[i]))
-			kc_tracee_release(&stop->tracees[i]);
+	settle(stop);
 }
 
 static struct kc_error *attempt(void *data)
@@ -301,10 +384,14 @@ struct kc_error *kc_transition_try(struct kc_ctx *ctx, struct kc_transition *tra
 	stop->ctx = ctx;
 	stop->transition = transition;
 	stop->options = options;
+	stop->attempt = result->attempts;
+	if (transition->search_memory)
+		KC_TRY(kc_process_view_open(ctx, transition->view->pid, &stop->fresh));
 	err = kc_on_tracer(attempt, stop);
 	result->n_threads = stop->n_tracees;
 	if (!err)
 		result->stop_ns = stop->end_ns - stop->begin_ns;
+	kc_process_view_free(stop->fresh);
 	free(stop->tracees);
 	return err;
 }

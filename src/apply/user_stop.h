@@ -14,8 +14,10 @@ struct kc_stop {
 	const struct kc_user_options *options;
 	struct kc_tracee *tracees;
 	size_t n_tracees;
+	unsigned attempt;		    /* from 1 */
 	pid_t tracer;			    /* thread id of ours */
 	uint64_t stop_ns, begin_ns, end_ns; /* first interrupt at all, of a running thread; running ones go */
+	struct kc_process_view *fresh;	    /* maps as they are at this attempt, when all memory is searched */
 	struct kc_scratch scratch;
 };
 
@@ -27,6 +29,11 @@ struct kc_error *kc_stop_serve(struct kc_stop *stop);
 struct kc_error *kc_stop_adopt(struct kc_stop *stop, struct kc_tracee *tracee);
 /* Are there threads that we do not know? */
 struct kc_error *kc_stop_is_complete(struct kc_stop *stop);
+/*
+ * Searches the stacks that no thread is on (user_coroutine.c). First without the running threads stopped, without a
+ * limit, then inside the stop, as far as that takes no longer than it may.
+ */
+struct kc_error *kc_stop_search_memory(struct kc_stop *stop, bool stopped);
 /* Is a hit on a stack real? Unwinds where a word may be stale. `regs` NULL: where it was looked at. */
 bool kc_stop_hit_stands(struct kc_stop *stop, const struct kc_tracee *tracee, const struct user_regs_struct *regs,
 			const struct kc_hit *hit);

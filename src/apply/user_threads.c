@@ -175,8 +175,12 @@ struct kc_error *kc_stop_is_complete(struct kc_stop *stop)
 {
 	pid_t pid = stop->transition->view->pid;
 	kc_autofree pid_t *tids = NULL;
-	size_t n;
+	size_t n = 0;
 
+	for (size_t i = 0; i < stop->n_tracees; i++)
+		n += stop->tracees[i].pid == pid && !stop->tracees[i].gone;
+	if (n == kc_thread_count(pid))
+		return NULL;
 	if (kc_thread_list(pid, &tids, &n))
 		return kc_error_new(KC_ERR_EXITED, "process %d has ended", pid);
 	for (size_t i = 0; i < n; i++)

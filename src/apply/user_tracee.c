@@ -77,6 +77,7 @@ void kc_tracee_interrupt(struct kc_tracee *tracee)
 void kc_tracee_note(struct kc_tracee *tracee, int status)
 {
 	tracee->status = status;
+	tracee->hidden = false;
 	if (WIFSTOPPED(status))
 		tracee->stopped = true;
 	else
@@ -147,12 +148,13 @@ static bool can_start_again(uint64_t nr)
 	return nr != SYS_close;
 }
 
-static void hide_interruption(const struct kc_tracee *tracee)
+void kc_tracee_hide(struct kc_tracee *tracee)
 {
 	struct user_regs_struct regs;
 
-	if (kc_tracee_event(tracee) != PTRACE_EVENT_STOP || kc_tracee_regs(tracee, &regs))
+	if (tracee->hidden || kc_tracee_event(tracee) != PTRACE_EVENT_STOP || kc_tracee_regs(tracee, &regs))
 		return;
+	tracee->hidden = true;
 	if ((int64_t)regs.orig_rax < 0 || (int64_t)regs.rax != -EINTR || !can_start_again(regs.orig_rax) ||
 	    handler_is_due(tracee))
 		return;
@@ -166,7 +168,7 @@ void kc_tracee_release(struct kc_tracee *tracee)
 {
 	if (!tracee->stopped)
 		return;
-	hide_interruption(tracee);
+	kc_tracee_hide(tracee);
 	ptrace(PTRACE_DETACH, tracee->tid, NULL, (long)kc_tracee_signal(tracee));
 	tracee->stopped = false;
 	tracee->gone = true;
@@ -178,7 +180,7 @@ void kc_tracee_continue(struct kc_tracee *tracee)
 
 	if (!tracee->stopped)
 		return;
-	hide_interruption(tracee);
+	kc_tracee_hide(tracee);
 	ptrace(group_stop ? PTRACE_LISTEN : PTRACE_CONT, tracee->tid, NULL, (long)kc_tracee_signal(tracee));
 	tracee->stopped = false;
 	tracee->interrupted = false;

@@ -16,10 +16,13 @@ struct kc_tracee {
 	bool interrupted;
 	bool stopped;
 	bool gone;
-	bool running;	   /* was not blocked when last looked at */
-	bool other_memory; /* a child that only has to be let go */
-	bool in_kernel;	   /* not waited for: blocked in the kernel, and an interrupt keeps it there */
-	int status;	   /* of the wait that said that it stopped */
+	bool running;		     /* was not blocked when last looked at */
+	bool other_memory;	     /* a child that only has to be let go */
+	bool hidden;		     /* its stop */
+	bool in_kernel;		     /* not waited for: blocked in the kernel, and an interrupt keeps it there */
+	uint64_t sp, thread_pointer; /* when it was checked; 0: not yet */
+	bool outside;		     /* stopped, and not in code that would change */
+	int status;		     /* of the wait that said that it stopped */
 	struct kc_thread_look look;
 	uint64_t look_ns;  /* when: kc_now_ns() */
 	uint64_t slept_ms; /* before the look; known for epoll_wait only */
@@ -41,6 +44,11 @@ int kc_tracee_regs(const struct kc_tracee *tracee, struct user_regs_struct *regs
 int kc_tracee_event(const struct kc_tracee *tracee);
 /* The signal that it is about to receive, or 0. */
 int kc_tracee_signal(const struct kc_tracee *tracee);
+/*
+ * Makes the stop invisible: a system call that would return EINTR begins again. At once, not when the thread is let go:
+ * the program must not see it when we are killed either.
+ */
+void kc_tracee_hide(struct kc_tracee *tracee);
 /* Makes the stop invisible and detaches. Only for stopped threads; others are let go by the end of the tracer. */
 void kc_tracee_release(struct kc_tracee *tracee);
 /* The same without detaching: it runs on, still seized. */

@@ -152,6 +152,18 @@ static double last_ran_ms(const char *path)
 	return field && sscanf(field + 1, "%lf", &ms) == 1 ? ms : 0;
 }
 
+size_t kc_thread_count(pid_t pid)
+{
+	char text[512];
+	const char *at;
+	unsigned n;
+
+	if (read_thread_file(pid, pid, "stat", text, sizeof(text)))
+		return 0;
+	at = strrchr(text, ')'); /* the fields behind the name: state is the third, num_threads the twentieth */
+	return at && sscanf(at + 1, " %*c%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%u", &n) == 1 ? n : 0;
+}
+
 uint64_t kc_thread_slept_ms(pid_t pid, pid_t tid)
 {
 	char path[80];

@@ -12,6 +12,9 @@
 /* Thread ids of a process, ascending (caller frees). 0 or -errno; -ESRCH when it has ended. */
 int kc_thread_list(pid_t pid, pid_t **tids, size_t *n);
 
+/* How many threads a process has; 0 when it has ended. Cheaper than listing them. */
+size_t kc_thread_count(pid_t pid);
+
 /* Where a thread is that is not on a CPU. */
 struct kc_thread_look {
 	bool blocked;	 /* false: it runs or is about to; nothing below is valid */

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Suspended coroutines: their stacks are private memory that no thread points into, found only by searching it. Only
+ * processes that use makecontext or a library like it are searched. Inside the stop there is time for so much; what
+ * lies beyond is searched just before, which leaves the documented gap for coroutines that are suspended in between.
+ */
+#include "apply/user_stop.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define STOPPED_LIMIT ((uint64_t)64 << 20) /* of memory that is there: some 15 ms */
+#define RUNNING_LIMIT ((uint64_t)4 << 30)
+#define CHUNK_PAGES (sizeof(((struct kc_scratch *)0)->words) / KC_PAGE)
+#define PAGE_IS_THERE (3ull << 62) /* present or swapped out, in /proc/PID/pagemap */
+
+struct search {
+	struct kc_stop *stop;
+	int pagemap;
+	uint64_t left; /* bytes that may still be read */
+	struct kc_hit hit;
+};
+
+/* A mapping that is the stack of a thread which is checked on its own: below its sp all words are stale. */
+static bool is_thread_stack(const struct kc_stop *stop, size_t index)
+{
+	const struct kc_process_view *view = stop->fresh;
+	const struct kc_map *map = &view->maps[index], *below = index ? &view->maps[index - 1] : NULL;
+
+	if (strcmp(map->path, "[stack]") == 0)
+		return true;
+	for (size_t i = 0; i < stop->n_tracees; i++) {
+		const struct kc_tracee *tracee = &stop->tracees[i];
+		uint64_t sp = tracee->sp ? tracee->sp : tracee->look.blocked ? tracee->look.sp : 0;
+		uint64_t top = tracee->sp ? tracee->thread_pointer : sp;
+
+		if (sp >= map->start && sp < map->end && top >= map->start && top < map->end)
+			return true;
+		/* one that still runs: it has a guard page below */
+		if (!sp && !tracee->gone && below && below->end == map->start && !below->read && !below->write)
+			return true;
+	}
+	return false;
+}
+
+/* Memory of the patches themselves holds pointers to their code, but no stacks. */
+static bool is_searched(const struct kc_stop *stop, size_t index)
+{
+	const struct kc_map *map = &stop->fresh->maps[index];
+
+	return map->read && map->write && !map->exec && !map->shared && !is_thread_stack(stop, index);
+}
+
+static bool search_chunk(struct search *search, uint64_t addr, size_t size)
+{
+	struct kc_stop *stop = search->stop;
+	uint64_t *words = stop->scratch.words;
+
+	if (kc_process_read(stop->transition->view, addr, words, size))
+		return false;
+	for (size_t i = 0; i < size / sizeof(*words); i++) {
+		if (!kc_forbidden_has_return(&stop->transition->forbidden, words[i]))
+			continue;
+		search->hit = (struct kc_hit){ .pc = words[i], .at = addr + 8 * i };
+		return true;
+	}
+	return false;
+}
+
+/* Reads only pages that are there: a stack reserves much and uses little. */
+static bool search_map(struct search *search, const struct kc_map *map)
+{
+	uint64_t pages[CHUNK_PAGES];
+
+	for (uint64_t addr = map->start; addr < map->end && search->left; addr += CHUNK_PAGES * KC_PAGE) {
+		size_t n = (map->end - addr) / KC_PAGE < CHUNK_PAGES ? (map->end - addr) / KC_PAGE : CHUNK_PAGES;
+		ssize_t got =
+			pread(search->pagemap, pages, n * sizeof(*pages), (off_t)(addr / KC_PAGE * sizeof(*pages)));
+
+		for (size_t i = 0; i < n; i++) {
+			if (got == (ssize_t)(n * sizeof(*pages)) && !(pages[i] & PAGE_IS_THERE))
+				continue;
+			if (search_chunk(search, addr + i * KC_PAGE, KC_PAGE))
+				return true;
+			search->left -= search->left < KC_PAGE ? search->left : KC_PAGE;
+		}
+	}
+	return false;
+}
+
+struct kc_error *kc_stop_search_memory(struct kc_stop *stop, bool stopped)
+{
+	const struct kc_process_view *view = stop->fresh;
+	kc_autoclose int pagemap = -1;
+	struct search search = { .stop = stop, .left = stopped ? STOPPED_LIMIT : RUNNING_LIMIT };
+	char path[64];
+
+	if (!view || !stop->transition->forbidden.n_returns)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", view->pid);
+	pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	search.pagemap = pagemap;
+	for (size_t i = 0; i < view->n_maps; i++)
+		if (is_searched(stop, i) && search_map(&search, &view->maps[i]))
+			return kc_error_new(KC_ERR_BUSY,
+					    "process %d: a suspended coroutine is in code that would change (0x%lx)",
+					    view->pid, search.hit.pc);
+	return NULL;
+}
