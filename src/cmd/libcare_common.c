@@ -135,6 +135,15 @@ void libcare_outcome_add(struct kc_ctx *ctx, struct kc_terminal *terminal, struc
 	}
 }
 
+bool libcare_outcome_matters(const struct libcare_outcome *outcome)
+{
+	size_t n = outcome->n_done + outcome->n_blacklisted;
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(outcome->n_by_exit); i++)
+		n += outcome->n_by_exit[i];
+	return n || (outcome->single && kc_error_code_exit(kc_error_code(outcome->single)) != KC_EXIT_NOTHING);
+}
+
 static const struct {
 	enum kc_error_code code;
 	const char *name;

@@ -62,6 +62,8 @@ struct libcare_outcome {
 /* Takes `err` (NULL: done). Under `-p all` prints it, with the pid, if it needs attention. */
 void libcare_outcome_add(struct kc_ctx *ctx, struct kc_terminal *terminal, struct libcare_outcome *outcome,
 			 const struct libcare_targets *targets, pid_t pid, struct kc_error *err);
+/* May the list of fixed CVEs be another now? Also what was refused counts: its patch is known from now on. */
+bool libcare_outcome_matters(const struct libcare_outcome *outcome);
 /*
  * What the command returns. Under `-p all` a summary, "patched 3 processes; busy: 1; blacklisted: 2", is the message of
  * the error, or printed when there is none.

@@ -29,7 +29,7 @@ static struct kc_error *patch(struct kc_ctx *ctx, struct kc_terminal *terminal, 
 			tell(ctx, targets->pids[i], &result);
 		libcare_outcome_add(ctx, terminal, &outcome, targets, targets->pids[i], err);
 	}
-	err = outcome.n_done ? libcare_host_update_cvelist(ctx, &host) : NULL;
+	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &host) : NULL;
 	if (err) {
 		kc_error_free(outcome.single);
 		return err;

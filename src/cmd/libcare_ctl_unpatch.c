@@ -24,7 +24,7 @@ static struct kc_error *unpatch(struct kc_ctx *ctx, struct kc_terminal *terminal
 				result.stop_ns / 1000);
 		libcare_outcome_add(ctx, terminal, &outcome, targets, targets->pids[i], err);
 	}
-	err = outcome.n_done ? libcare_host_update_cvelist(ctx, &host) : NULL;
+	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &host) : NULL;
 	if (err) {
 		kc_error_free(outcome.single);
 		return err;

@@ -39,8 +39,8 @@ struct world {
 	struct kc_user_report report;
 };
 
-static char *first_cve[] = { "CVE-2026-9", "CVE-2026-9" };
-static char *both_cves[] = { "CVE-2026-9", "CVE-2026-10" };
+static char *first_cve[] = { (char *)"CVE-2026-9", (char *)"CVE-2026-9" };
+static char *both_cves[] = { (char *)"CVE-2026-9", (char *)"CVE-2026-10" };
 
 /* Level 1 for libcrypto and libssl fixes CVE-2026-9, level 2 for libcrypto also CVE-2026-10. */
 static void make_world(struct world *world)
@@ -71,7 +71,7 @@ static struct kc_report_object mapped(const char *name, const char *build_id, co
 	return (struct kc_report_object){
 		.name = (char *)name,
 		.build_id = (char *)build_id,
-		.patchset = patch ? "U20261123_01" : NULL,
+		.patchset = patch ? (char *)"U20261123_01" : NULL,
 		.level = patch ? patch->manifest.level : 0,
 		.patch = patch,
 		.available = available,
@@ -120,16 +120,16 @@ static void what_does_not_count_keeps_a_cve_off(void **state)
 	add_process(&world, 10, 0, 1);
 	add_process(&world, 11, 1, 1);
 	assert_list(&world.report, "CVE-2026-9\nCVE-2026-10\n");
-	world.objects[1].problem = "the code in memory is not what the record in the process says";
+	world.objects[1].problem = (char *)"the code in memory is not what the record in the process says";
 	assert_list(&world.report, "");
 	world.objects[1].problem = NULL;
-	world.processes[1].unreadable = "permission: no";
+	world.processes[1].unreadable = (char *)"permission: no";
 	assert_list(&world.report, "");
 	world.processes[1].unreadable = NULL;
 	/* A line break in a name would forge another line. */
-	both_cves[1] = "CVE-2026-10\nCVE-2000-1";
+	both_cves[1] = (char *)"CVE-2026-10\nCVE-2000-1";
 	assert_list(&world.report, "CVE-2026-9\n");
-	both_cves[1] = "CVE-2026-10";
+	both_cves[1] = (char *)"CVE-2026-10";
 }
 
 static json_t *print_json(const struct kc_user_report *report)
@@ -171,7 +171,7 @@ static void json_tells_what_is_missing_left_over_and_wrong(void **state)
 	world.objects[1].leftover = leftover;
 	world.objects[1].n_leftover = 2;
 	world.objects[2] = mapped("pid", "cc", &world.crypto1, NULL);
-	world.objects[2].problem = "lost";
+	world.objects[2].problem = (char *)"lost";
 	add_process(&world, 10, 0, 3);
 	memcpy(world.processes[0].comm, "x\xff\x1b[2J", 7);
 	line = print_json(&world.report);
@@ -203,8 +203,8 @@ static void text_says_who_is_not_patched_and_counts(void **state)
 	add_process(&world, 10, 0, 1);
 	add_process(&world, 11, 1, 1);
 	add_process(&world, 12, 2, 0);
-	world.processes[1].blacklisted = "filename:nginx (list:1)";
-	world.processes[2].unreadable = "permission: no";
+	world.processes[1].blacklisted = (char *)"filename:nginx (list:1)";
+	world.processes[2].unreadable = (char *)"permission: no";
 	kc_user_report_text(&world.report, &out);
 	assert_non_null(strstr(out.data, "patched: level 2 of U20261123_01; fixed: CVE-2026-9 CVE-2026-10\n"));
 	assert_non_null(strstr(out.data, "NOT PATCHED: level 1 is known; missing: CVE-2026-9\n"));
