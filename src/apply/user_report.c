@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "apply/user_old_code.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hex.h"
+
+#define BUILD_ID_TEXT_SIZE (2 * sizeof(((struct kc_object *)NULL)->build_id) + 1)
 
 static void object_clear(struct kc_report_object *object)
 {
@@ -173,7 +176,7 @@ static struct kc_error *check_copies(struct kc_report_object *object, const stru
 	size_t n_mapped = 0, n_patched = 0;
 
 	for (size_t i = 0; i < view->n_objects; i++) {
-		char text[2 * sizeof(view->objects[i].build_id) + 1];
+		char text[BUILD_ID_TEXT_SIZE];
 
 		kc_hex_encode(view->objects[i].build_id, view->objects[i].build_id_size, text);
 		n_mapped += !strcmp(text, object->build_id);
@@ -189,13 +192,43 @@ static struct kc_error *check_copies(struct kc_report_object *object, const stru
 	return NULL;
 }
 
+/* Old and new code may overlap, if the fix says so: it counts when the last thread has left the old. */
+static struct kc_error *check_old_code(struct kc_ctx *ctx, const struct kc_process_view *view,
+				       struct kc_report_object *report)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+
+	if (!report->patch || report->problem || report->patch->manifest.consistency != KC_CONSISTENCY_FUNCTION)
+		return NULL;
+	for (size_t i = 0; i < view->n_objects; i++) {
+		const struct kc_object *object = &view->objects[i];
+		kc_autofree pid_t *tids = NULL;
+		char build_id[BUILD_ID_TEXT_SIZE];
+		size_t n;
+
+		kc_hex_encode(object->build_id, object->build_id_size, build_id);
+		if (strcmp(build_id, report->build_id) != 0)
+			continue;
+		KC_TRY(kc_user_old_code(ctx, view, object, report->patch, &tids, &n));
+		for (size_t k = 0; k < n; k++)
+			kc_buf_printf(&text, " %d", tids[k]);
+	}
+	if (!text.size)
+		return NULL;
+	if (asprintf(&report->problem, "threads that are or may be in the old code still:%s", text.data) < 0) {
+		report->problem = NULL;
+		return kc_error_no_memory();
+	}
+	return NULL;
+}
+
 /* What the process maps that the store has a patch for. */
 static struct kc_error *add_mapped(const struct kc_user_report *report, struct kc_report_process *process,
 				   const struct kc_process_view *view)
 {
 	for (size_t i = 0; i < view->n_objects; i++) {
 		const struct kc_object *object = &view->objects[i];
-		char text[2 * sizeof(object->build_id) + 1];
+		char text[BUILD_ID_TEXT_SIZE];
 
 		if (!object->build_id_size)
 			continue;
@@ -221,8 +254,10 @@ static struct kc_error *read_process(struct kc_ctx *ctx, struct kc_user_store *s
 	KC_TRY(add_mapped(report, process, view));
 	for (size_t i = 0; i < n_applied; i++)
 		KC_TRY(add_applied(ctx, store, report, process, &applied[i]));
-	for (size_t i = 0; i < process->n_objects; i++)
+	for (size_t i = 0; i < process->n_objects; i++) {
 		KC_TRY(check_copies(&process->objects[i], view, applied, n_applied));
+		KC_TRY(check_old_code(ctx, view, &process->objects[i]));
+	}
 	rule = kc_user_blacklist_match(blacklist, view->exe);
 	if (rule) {
 		process->blacklisted = strdup(rule);
