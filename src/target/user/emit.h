@@ -10,7 +10,10 @@
 #include "diff/diff.h"
 #include "target/user/placement.h"
 
-/* One touched object of the linked file. */
+/*
+ * One object of the linked file. `diff` may be NULL: an object that did not change, placed only because it knows the
+ * address of something that a changed one refers to.
+ */
 struct kc_emit_object {
 	const char *name; /* "crypto/cms/cms_pwri.c" for messages */
 	const struct kc_diff *diff;
@@ -27,7 +30,10 @@ struct kc_emit_options {
 	size_t n_libraries;
 };
 
-/* Appends the payload to `out`. KC_ERR_RULE for a refusal; KC_ERR_IMPORT when a new import is defined nowhere. */
+/*
+ * Appends the payload to `out`. KC_ERR_RULE for a refusal (no-address, tls-model, short-function; see
+ * docs/refusals.md); KC_ERR_IMPORT when a new import is defined nowhere.
+ */
 struct kc_error *kc_emit_user_payload(struct kc_ctx *ctx, const struct kc_elf *linked,
 				      const struct kc_emit_object *objects, size_t n_objects,
 				      const struct kc_emit_options *options, struct kc_buf *out);
