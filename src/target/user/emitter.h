@@ -18,6 +18,7 @@ struct kc_clone {
 	kc_symbol_id symbol;
 	char *name;
 	bool is_included;
+	bool is_relocated;
 	bool is_duplicate; /* another object's COMDAT copy stands for it */
 };
 
@@ -36,6 +37,16 @@ struct kc_emit_symbol {
 	kc_symbol_id id;
 };
 
+/* A relocation of the payload. */
+struct kc_emit_reloc {
+	kc_section_id section;
+	uint64_t offset;
+	uint32_t type;
+	kc_symbol_id symbol; /* 0: none is needed, `value` is final */
+	int64_t addend;
+	int32_t value;
+};
+
 struct kc_emitter {
 	const struct kc_linked *linked;
 	const struct kc_emit_options *options;
@@ -46,6 +57,9 @@ struct kc_emitter {
 	struct kc_emit_symbol *symbols;
 	size_t n_symbols;
 	struct kc_buf notes;
+	struct kc_buf unwind;		     /* content of .eh_frame */
+	struct kc_emit_reloc *unwind_relocs; /* `section` is filled in at the end */
+	size_t n_unwind_relocs;
 	uint32_t flags; /* enum kc_payload_flags */
 };
 
@@ -63,9 +77,6 @@ kc_symbol_id kc_emit_target_tls(struct kc_emitter *emitter, const char *name, ui
 /* Names something that another file defines, by the version that the target would get. */
 struct kc_error *kc_emit_import(struct kc_emitter *emitter, const struct kc_emit_unit *unit,
 				const struct kc_elf_symbol *symbol, kc_symbol_id *id);
-/* True when another file defines a symbol of that name for the target. */
-bool kc_emit_is_imported(const struct kc_emitter *emitter, const char *name);
-
 /* The plain object's symbol for a symbol of the original or patched object, or NULL. */
 const struct kc_elf_symbol *kc_emit_plain(const struct kc_emit_unit *unit, const struct kc_elf *elf,
 					  const struct kc_elf_symbol *symbol);
@@ -73,20 +84,9 @@ const struct kc_elf_symbol *kc_emit_plain(const struct kc_emit_unit *unit, const
 struct kc_placed_symbol kc_emit_facts(const struct kc_emitter *emitter, const struct kc_emit_unit *unit,
 				      const struct kc_elf *elf, const struct kc_elf_symbol *symbol);
 
-/* A relocation of the payload. */
-struct kc_emit_reloc {
-	kc_section_id section;
-	uint64_t offset;
-	uint32_t type;
-	kc_symbol_id symbol; /* 0: none is needed, `value` is final */
-	int64_t addend;
-	int32_t value;
-};
-
 /* What reference `ref` of the clone `from` becomes. `reloc` holds section and offset; the rest is filled in. */
-struct kc_error *kc_emit_resolve(struct kc_emitter *emitter, struct kc_emit_unit *unit,
-				 const struct kc_diff_item *from, const struct kc_diff_ref *ref,
-				 struct kc_emit_reloc *reloc);
+struct kc_error *kc_emit_resolve(struct kc_emitter *emitter, struct kc_emit_unit *unit, const struct kc_diff_item *from,
+				 const struct kc_diff_ref *ref, struct kc_emit_reloc *reloc);
 /* The same for thread-local references. */
 bool kc_emit_is_tls(uint32_t type);
 struct kc_error *kc_emit_resolve_tls(struct kc_emitter *emitter, struct kc_emit_unit *unit,
@@ -98,12 +98,12 @@ struct kc_error *kc_emit_functions(struct kc_emitter *emitter, struct kc_emit_un
 /* Sorted virtual addresses behind each call in the `n` fragments; the caller frees them. */
 struct kc_error *kc_emit_returns(const struct kc_elf *linked, const struct kc_payload_fragment *fragments, size_t n,
 				 uint64_t **returns, size_t *n_returns);
-/*
- * Unwind entries of the unit's clones, appended to the payload's table. kc_emit_unwind_needs() comes first: it includes
- * what the entries refer to.
- */
-struct kc_error *kc_emit_unwind_needs(struct kc_emitter *emitter, struct kc_emit_unit *unit);
-struct kc_error *kc_emit_unwind(struct kc_emitter *emitter);
+/* Appends the unwind entries of the unit's function clones; may include more clones (exception tables). */
+struct kc_error *kc_emit_unwind(struct kc_emitter *emitter, struct kc_emit_unit *unit);
+/* Writes the unwind table of the whole payload. */
+struct kc_error *kc_emit_unwind_finish(struct kc_emitter *emitter);
+/* Sets KC_PAYLOAD_UNWIND when the target can unwind through its functions. */
+void kc_emit_note_unwinders(struct kc_emitter *emitter);
 
 struct kc_error *kc_emit_no_address(const struct kc_emit_unit *unit, const struct kc_diff_item *from,
 				    const struct kc_elf_symbol *symbol, const char *why);

@@ -101,17 +101,6 @@ static const struct kc_elf_symbol *find_in_library(const struct kc_elf *library,
 	return NULL;
 }
 
-bool kc_emit_is_imported(const struct kc_emitter *emitter, const char *name)
-{
-	if (find_needed(emitter, name))
-		return true;
-	for (size_t i = 0; i < emitter->options->n_libraries; i++) {
-		if (find_in_library(emitter->options->libraries[i], name))
-			return true;
-	}
-	return false;
-}
-
 static struct kc_error *find_import(const struct kc_emitter *emitter, const struct kc_emit_unit *unit,
 				    const struct kc_elf_symbol *symbol, struct kc_payload_import *import)
 {
@@ -136,10 +125,11 @@ static struct kc_error *find_import(const struct kc_emitter *emitter, const stru
 	}
 	if (symbol->bind == STB_WEAK)
 		return NULL;
-	return kc_error_new(KC_ERR_IMPORT,
-			    "%s: the fix needs %s, which neither %s nor a library that it uses exports; a function that "
-			    "is hidden in the file can only be used when an object that calls it is given, too",
-			    unit->object->name, symbol->name, emitter->linked->elf->name);
+	return kc_error_new(
+		KC_ERR_IMPORT,
+		"%s: the fix needs %s, which neither %s nor a library that it uses exports; a function that "
+		"is hidden in the file can only be used when an object that calls it is given, too",
+		unit->object->name, symbol->name, emitter->linked->elf->name);
 }
 
 struct kc_error *kc_emit_import(struct kc_emitter *emitter, const struct kc_emit_unit *unit,
@@ -158,7 +148,8 @@ struct kc_error *kc_emit_import(struct kc_emitter *emitter, const struct kc_emit
 		return NULL;
 	}
 	KC_TRY(find_import(emitter, unit, symbol, &import));
-	*id = add_symbol(emitter, 0, strdup(name), import.flags & KC_IMPORT_WEAK ? STB_WEAK : STB_GLOBAL, STT_NOTYPE, 0);
+	*id = add_symbol(emitter, 0, strdup(name), import.flags & KC_IMPORT_WEAK ? STB_WEAK : STB_GLOBAL, STT_NOTYPE,
+			 0);
 	if (!*id)
 		return kc_error_no_memory();
 	kc_payload_encode_import(&emitter->notes, &import);

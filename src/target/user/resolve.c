@@ -119,7 +119,7 @@ static void note_pins(struct kc_emitter *emitter, const struct kc_diff_item *fro
 {
 	if (ref->item == from || !keeps_address(from, ref) || is_private_table(ref->item))
 		return;
-	if (is_private_table(from) || ref->item->is_fragment)
+	if ((!from->is_function && is_private_table(from)) || ref->item->is_fragment)
 		return;
 	emitter->flags |= KC_PAYLOAD_PINNED;
 }
@@ -166,6 +166,19 @@ static struct kc_error *use_import(struct kc_emitter *emitter, const struct kc_e
 	return use(reloc, id, ref->rela->addend);
 }
 
+/* The address by which all parts of a position-dependent executable know an imported function: its PLT entry. */
+static uint64_t canonical_plt(const struct kc_emitter *emitter, const char *name)
+{
+	size_t n;
+	struct kc_elf_symbol **found = kc_linked_names(emitter->linked, name, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (found[i]->shndx == SHN_UNDEF && found[i]->value)
+			return found[i]->value;
+	}
+	return KC_NO_ADDR;
+}
+
 /* `symbol` is of `elf`: the original object for things with a twin, the patched one for what is not defined there. */
 static struct kc_error *use_symbol(struct kc_emitter *emitter, const struct kc_emit_unit *unit,
 				   const struct kc_diff_item *from, const struct kc_diff_ref *ref,
@@ -179,6 +192,8 @@ static struct kc_error *use_symbol(struct kc_emitter *emitter, const struct kc_e
 		export = kc_linked_export(emitter->linked, symbol->name);
 	if (export && facts.addr == KC_NO_ADDR && export->type != STT_TLS)
 		facts.addr = export->value;
+	if (facts.plt == KC_NO_ADDR && symbol->bind != STB_LOCAL)
+		facts.plt = canonical_plt(emitter, symbol->name);
 	if (is_got(reloc->type) && facts.got != KC_NO_ADDR)
 		return use_slot(emitter, symbol, facts.got, ref, reloc);
 	if (ref->is_branch && facts.plt != KC_NO_ADDR)
@@ -240,9 +255,8 @@ static struct kc_error *resolve_item(struct kc_emitter *emitter, struct kc_emit_
 	return use_symbol(emitter, unit, from, ref, unit->object->diff->orig, item->twin->symbol, addend, reloc);
 }
 
-struct kc_error *kc_emit_resolve(struct kc_emitter *emitter, struct kc_emit_unit *unit,
-				 const struct kc_diff_item *from, const struct kc_diff_ref *ref,
-				 struct kc_emit_reloc *reloc)
+struct kc_error *kc_emit_resolve(struct kc_emitter *emitter, struct kc_emit_unit *unit, const struct kc_diff_item *from,
+				 const struct kc_diff_ref *ref, struct kc_emit_reloc *reloc)
 {
 	const struct kc_elf_symbol *symbol = ref->rela->symbol;
 	const struct kc_diff_item *foreign;

@@ -29,8 +29,8 @@ static struct kc_error *add_calls(const struct kc_elf *linked, const struct kc_p
 	for (uint64_t at = 0; at < fragment->size; at += instruction.length) {
 		uint64_t *entry;
 
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, NULL, code + at, fragment->size - at,
-								&instruction)))
+		if (!ZYAN_SUCCESS(
+			    ZydisDecoderDecodeInstruction(decoder, NULL, code + at, fragment->size - at, &instruction)))
 			return kc_error_new(KC_ERR_INPUT, "%s: no instruction at 0x%llx", linked->name,
 					    (unsigned long long)(fragment->addr + at));
 		if (instruction.meta.category != ZYDIS_CATEGORY_CALL)

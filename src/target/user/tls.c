@@ -152,8 +152,9 @@ struct kc_error *kc_emit_resolve_tls(struct kc_emitter *emitter, struct kc_emit_
 	case R_X86_64_TPOFF32:
 		return use_constant(emitter, unit, from, ref, section_offset(ref, facts.tls_offset), reloc);
 	default:
-		return kc_error_rule("tls-model",
-				     "%s: %s uses TLS descriptors; build with the traditional model (-mtls-dialect=gnu)",
-				     unit->object->name, kc_diff_item_name(from));
+		return kc_error_rule(
+			"tls-model",
+			"%s: %s uses TLS descriptors; build with the traditional model (-mtls-dialect=gnu)",
+			unit->object->name, kc_diff_item_name(from));
 	}
 }
