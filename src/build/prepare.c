@@ -199,6 +199,30 @@ static struct kc_error *fetch(struct kc_ctx *ctx, const char *cache_dir, const s
 	return kc_archive_fetch_source(ctx, archive, source, tree->source_dir);
 }
 
+/*
+ * Much of what a package build-depends on is for manuals and tests, so it is tried without; the proof would tell if the
+ * configuration came out differently.
+ */
+static struct kc_error *configure(struct kc_ctx *ctx, struct kc_tree *tree, unsigned parallel)
+{
+	kc_autobuf struct kc_buf missing = { 0 };
+	struct kc_error *err, *explained;
+
+	KC_TRY(kc_recipe_find_missing(tree->recipe, tree->source_dir, &missing));
+	err = kc_recipe_configure(ctx, tree, parallel);
+	if (!missing.size || (err && kc_error_code(err) != KC_ERR_SYSTEM))
+		return err;
+	if (!err) {
+		kc_warning(ctx, "configured without%s; should an object not match, run apt-get install%s and remove %s",
+			   missing.data, missing.data, tree->cache_dir);
+		return NULL;
+	}
+	explained = kc_error_new(KC_ERR_BUILD_DEPENDS, "not installed:%s; run: apt-get install%s (without them: %s)",
+				 missing.data, missing.data, kc_error_message(err));
+	kc_error_free(err);
+	return explained;
+}
+
 static struct kc_error *prepare(struct kc_ctx *ctx, const char *cache_dir, struct kc_tree *tree,
 				const char *commands_path, const char *marker_path, unsigned parallel)
 {
@@ -210,10 +234,9 @@ static struct kc_error *prepare(struct kc_ctx *ctx, const char *cache_dir, struc
 		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot remove %s", tree->cache_dir);
 	KC_TRY(fetch(ctx, cache_dir, tree, &source));
 	tree->recipe = kc_recipe_find(source.name);
-	KC_TRY(kc_recipe_check_dependencies(ctx, tree->recipe, tree->source_dir));
 	KC_TRY(read_source_date(tree, &date));
 	KC_TRY(set_env(tree, date, parallel));
-	KC_TRY(kc_recipe_configure(ctx, tree, parallel));
+	KC_TRY(configure(ctx, tree, parallel));
 	KC_TRY(kc_commands_save(tree->commands, commands_path));
 	return write_marker(marker_path, source.name, date);
 }

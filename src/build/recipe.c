@@ -88,32 +88,37 @@ static void take_unmet(const char *text, struct kc_buf *missing)
 	}
 }
 
-struct kc_error *kc_recipe_check_dependencies(struct kc_ctx *ctx, const struct kc_recipe *recipe,
-					      const char *source_dir)
+struct kc_error *kc_recipe_find_missing(const struct kc_recipe *recipe, const char *source_dir, struct kc_buf *missing)
 {
 	static const char unmet[] = "Unmet build dependencies: ";
 	const char *const argv[] = { "dpkg-checkbuilddeps", NULL };
-	kc_autobuf struct kc_buf output = { 0 }, missing = { 0 };
+	kc_autobuf struct kc_buf output = { 0 };
 	const char *found;
 	int exit_code;
 
-	(void)ctx;
-	if (recipe->depends) {
-		KC_TRY(find_missing(recipe->depends, &missing));
-	} else {
-		KC_TRY(kc_tool_try(argv, source_dir, NULL, &output, NULL, &exit_code));
-		found = output.data ? strstr(output.data, unmet) : NULL;
-		if (exit_code && !found)
-			return kc_error_new(KC_ERR_BUILD_DEPENDS, "cannot check the build dependencies: %s",
-					    output.data ? output.data : "dpkg-dev is not installed");
-		if (found)
-			take_unmet(found + strlen(unmet), &missing);
-	}
-	if (missing.failed)
-		return kc_error_no_memory();
-	return missing.size ? kc_error_new(KC_ERR_BUILD_DEPENDS, "not installed:%s; run: apt-get install%s",
-					   missing.data, missing.data)
-			    : NULL;
+	if (recipe->depends)
+		return find_missing(recipe->depends, missing);
+	KC_TRY(kc_tool_try(argv, source_dir, NULL, &output, NULL, &exit_code));
+	found = strstr(output.data, unmet);
+	if (exit_code && !found)
+		return kc_error_new(KC_ERR_BUILD_DEPENDS, "cannot check the build dependencies: %s", output.data);
+	if (found)
+		take_unmet(found + strlen(unmet), missing);
+	return missing->failed ? kc_error_no_memory() : NULL;
+}
+
+/* Is `debian/rules build` nothing but a call of dh? Asked with -n: other packages would start to build. */
+static struct kc_error *check_debhelper(const struct kc_tree *tree)
+{
+	const char *const argv[] = { "make", "-ns", "-f", "debian/rules", "build", NULL };
+	kc_autobuf struct kc_buf output = { 0 };
+
+	KC_TRY(kc_tool_run(KC_ERR_SYSTEM, "cannot read debian/rules", argv, tree->source_dir, NULL, &output));
+	if (!strncmp(output.data, "dh ", 3) || strstr(output.data, "\ndh "))
+		return NULL;
+	return kc_error_new(KC_ERR_INPUT,
+			    "debian/rules does not use dh; configure and compile the source by hand, then use "
+			    "--elf, --source and --commands");
 }
 
 /*
@@ -128,6 +133,7 @@ static struct kc_error *debhelper_steps(struct kc_tree *tree, struct kc_buf *scr
 	bool configures = false;
 	char *state = NULL;
 
+	KC_TRY(check_debhelper(tree));
 	KC_TRY(kc_tool_run(KC_ERR_SYSTEM, "cannot read debian/rules", argv, tree->source_dir, env, &output));
 	kc_buf_append_str(script, "set -ex\neval \"$(dpkg-buildflags --export=sh)\"\n");
 	for (char *line = strtok_r(output.data, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
@@ -140,9 +146,9 @@ static struct kc_error *debhelper_steps(struct kc_tree *tree, struct kc_buf *scr
 	}
 	if (!configures)
 		return kc_error_new(
-			KC_ERR_SYSTEM,
-			"debian/rules does not configure with debhelper; configure and compile the source by "
-			"hand, then use --elf, --source and --commands");
+			KC_ERR_INPUT,
+			"dh has no step that configures; configure and compile the source by hand, then use "
+			"--elf, --source and --commands");
 	return script->failed ? kc_error_no_memory() : NULL;
 }
 

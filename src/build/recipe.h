@@ -10,9 +10,8 @@
 
 /* Never NULL. */
 const struct kc_recipe *kc_recipe_find(const char *source_name);
-/* KC_ERR_BUILD_DEPENDS names what is not installed, and the command that installs it. */
-struct kc_error *kc_recipe_check_dependencies(struct kc_ctx *ctx, const struct kc_recipe *recipe,
-					      const char *source_dir);
+/* Appends the build dependencies that are not installed, a space before each. */
+struct kc_error *kc_recipe_find_missing(const struct kc_recipe *recipe, const char *source_dir, struct kc_buf *missing);
 /* Configures tree->source_dir, makes what is generated for all, and fills tree->commands. */
 struct kc_error *kc_recipe_configure(struct kc_ctx *ctx, struct kc_tree *tree, unsigned parallel);
 

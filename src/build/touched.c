@@ -72,7 +72,7 @@ static struct kc_error *apply_file(struct kc_ctx *ctx, const struct kc_tree *tre
 				   const struct kc_fix *fix, const struct kc_fix_file *change)
 {
 	struct kc_touched_file *file;
-	char *path;
+	char *path = NULL;
 
 	KC_TRY(locate(tree, fix, change, &path));
 	if (!kc_path_is_source(path)) {
