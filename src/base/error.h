@@ -74,19 +74,22 @@ enum kc_error_code {
 struct kc_error;
 
 /* A new error; `format` describes what happened to what. Never returns NULL. */
-struct kc_error *kc_error_new(enum kc_error_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct kc_error *kc_error_new(enum kc_error_code code, const char *format, ...)
+	__attribute__((format(printf, 2, 3), returns_nonnull));
 /* The same, followed by ": " and the text of `errnum` (a positive errno value). */
 struct kc_error *kc_error_errno(enum kc_error_code code, int errnum, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4), returns_nonnull));
 /* A broken safety rule of the builder, by its name for `--allow`. */
-struct kc_error *kc_error_rule(const char *rule, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct kc_error *kc_error_rule(const char *rule, const char *format, ...)
+	__attribute__((format(printf, 2, 3), returns_nonnull));
 
 /* Singletons: need no memory, can be freed without harm. */
-struct kc_error *kc_error_no_memory(void);
-struct kc_error *kc_error_not_found(void);
+struct kc_error *kc_error_no_memory(void) __attribute__((returns_nonnull));
+struct kc_error *kc_error_not_found(void) __attribute__((returns_nonnull));
 
 /* Puts "context: " before the message and returns the error (which may be a singleton: then a new one). */
-struct kc_error *kc_error_prefix(struct kc_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct kc_error *kc_error_prefix(struct kc_error *err, const char *format, ...)
+	__attribute__((format(printf, 2, 3), returns_nonnull));
 
 enum kc_error_code kc_error_code(const struct kc_error *err);
 const char *kc_error_message(const struct kc_error *err);

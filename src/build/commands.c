@@ -38,7 +38,9 @@ char *kc_path_resolve(const char *dir, const char *path)
 		*out++ = '/';
 		out = stpcpy(out, part);
 	}
-	strcpy(out, out == result ? "/" : "");
+	if (out == result)
+		*out++ = '/';
+	*out = '\0';
 	free(text);
 	return result;
 }

@@ -163,13 +163,13 @@ static struct kc_error *job_run(const struct kc_compile_job *job, const char *co
 	struct kc_error *err = dir ? arguments_make(job, &words) : kc_error_no_memory();
 	int exit_code = 0, errnum;
 
-	if (!err) {
+	if (!err && words.items) {
 		process.argv = (const char *const *)words.items;
 		errnum = kc_process_run(&process, &exit_code);
 		if (errnum)
 			err = kc_error_errno(KC_ERR_SYSTEM, -errnum, "cannot run %s", words.items[0]);
 	}
-	if (!err && exit_code) {
+	if (!err && words.items && exit_code) {
 		shown = output_clean(job, &output);
 		err = kc_error_new(KC_ERR_COMPILE, "%s (%s): %s %s\n%s", job->command->file, forms[job->variant],
 				   words.items[0],

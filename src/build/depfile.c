@@ -42,12 +42,11 @@ struct kc_error *kc_depfile_parse(const char *dir, const char *text, char ***pat
 		char *path;
 
 		while (*p && *p != ' ' && *p != '\n') {
-			if (*p == '\\' && (p[1] == ' ' || p[1] == '#' || p[1] == '\\'))
-				p++;
-			else if (*p == '\\' && p[1] == '\n')
+			bool escaped = (*p == '\\' && p[1] && strchr(" #\\", p[1])) || (*p == '$' && p[1] == '$');
+
+			if (*p == '\\' && p[1] == '\n')
 				break;
-			else if (*p == '$' && p[1] == '$')
-				p++;
+			p += escaped;
 			kc_buf_append(&word, p++, 1);
 		}
 		if (word.size) {

@@ -62,7 +62,7 @@ static bool plain_from_cache(const struct maker *m, const struct kc_compile_job 
 {
 	kc_autofree char *path = m->tree->cache_dir ? plain_cache_path(m->tree, job->command) : NULL;
 
-	return path && !link(path, job->object_path);
+	return path && job->object_path && !link(path, job->object_path);
 }
 
 /* The cache only saves time: when it cannot be written, the next run compiles again. */

@@ -314,6 +314,8 @@ struct kc_error *kc_prepare(struct kc_ctx *ctx, const struct kc_build_user_reque
 
 	KC_TRY(check_names(request->package, request->version));
 	KC_TRY(open_cache(request, &cache_dir));
+	if (!cache_dir)
+		return kc_error_no_memory();
 	KC_TRY(fill_paths(request, cache_dir, tree));
 	commands_path = kc_path_join(tree->cache_dir, "compile_commands.json");
 	marker_path = kc_path_join(tree->cache_dir, "prepared");

@@ -88,11 +88,13 @@ static struct kc_error *prove_one(struct kc_ctx *ctx, const struct kc_object *ob
 static struct kc_error *prove_in(struct kc_ctx *ctx, const struct kc_objects *objects, struct kc_proved_file *file)
 {
 	kc_autofree struct kc_error **mismatches = calloc(objects->n_items, sizeof(*mismatches));
-	struct kc_error *err = mismatches ? NULL : kc_error_no_memory();
+	struct kc_error *err = NULL;
 
+	if (!mismatches)
+		return kc_error_no_memory();
 	for (size_t i = 0; !err && i < objects->n_items; i++)
 		err = prove_one(ctx, &objects->items[i], file, &mismatches[i]);
-	for (size_t i = 0; mismatches && i < objects->n_items; i++) {
+	for (size_t i = 0; i < objects->n_items; i++) {
 		if (!err && mismatches[i] && !has_source(file, objects->items[i].command->file))
 			err = kc_steal(mismatches[i]);
 		kc_error_free(mismatches[i]);

@@ -289,7 +289,7 @@ struct kc_error *kc_recipe_configure(struct kc_ctx *ctx, struct kc_tree *tree, u
 		KC_TRY(run_make(tree, "cannot make the generated headers", dir, tree->recipe->generate));
 	commands_path = kc_path_join(dir, name);
 	tree->commands = calloc(1, sizeof(*tree->commands));
-	if (!tree->commands || !commands_path)
+	if (!tree->commands || !commands_path || !name)
 		return kc_error_no_memory();
 	kc_progress(ctx, "configuring", 1, 1);
 	if (!strcmp(name, "Makefile"))

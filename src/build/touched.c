@@ -47,8 +47,7 @@ static struct kc_touched_file *file_find(const struct kc_touched *touched, const
 }
 
 /* Takes ownership of `path`. */
-static struct kc_error *file_add(const struct kc_tree *tree, struct kc_touched *touched, char *path, bool created,
-				 struct kc_touched_file **added)
+static struct kc_error *file_add(const struct kc_tree *tree, struct kc_touched *touched, char *path, bool created)
 {
 	struct kc_touched_file *file = kc_array_add(&touched->files, &touched->n_files);
 	kc_autobuf struct kc_buf text = { 0 };
@@ -64,31 +63,29 @@ static struct kc_error *file_add(const struct kc_tree *tree, struct kc_touched *
 	err = created ? 0 : kc_file_read(path, SOURCE_LIMIT, &text);
 	if (err)
 		return kc_error_errno(KC_ERR_INPUT, -err, "cannot read %s", path);
-	*added = file;
 	return kc_source_parse(file->name, text.data ? text.data : "", text.size, &file->source);
 }
 
 static struct kc_error *apply_file(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_touched *touched,
 				   const struct kc_fix *fix, const struct kc_fix_file *change)
 {
+	kc_autofree char *path = NULL;
 	struct kc_touched_file *file;
-	char *path = NULL;
 
 	KC_TRY(locate(tree, fix, change, &path));
+	if (!path)
+		return kc_error_no_memory();
 	if (!kc_path_is_source(path)) {
 		kc_info(ctx, "%s: %s is not compiled; its change is left out", fix->name, change->path);
-		free(path);
 		return NULL;
 	}
 	file = file_find(touched, path);
+	if (change->created && (file || is_file(path)))
+		return kc_error_new(KC_ERR_FIX_DOES_NOT_APPLY, "%s: %s exists already", fix->name, change->path);
 	if (!file) {
-		KC_TRY(file_add(tree, touched, path, change->created, &file));
-	} else {
-		free(path);
-		change = change->created ? NULL : change;
+		KC_TRY(file_add(tree, touched, kc_steal(path), change->created));
+		file = &touched->files[touched->n_files - 1];
 	}
-	if (!change || (change->created && is_file(file->path)))
-		return kc_error_new(KC_ERR_FIX_DOES_NOT_APPLY, "%s: %s exists already", fix->name, file->name);
 	return kc_source_apply(ctx, file->source, fix, change);
 }
 

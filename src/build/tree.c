@@ -43,7 +43,7 @@ struct kc_error *kc_tree_open(struct kc_ctx *ctx, const struct kc_build_user_req
 		KC_TRY(open_given(ctx, request, new));
 	else
 		return kc_error_new(KC_ERR_USAGE, "name either PACKAGE=VERSION or --elf, --source and --commands");
-	if (!new->commands->n_items)
+	if (!new->commands || !new->commands->n_items)
 		return kc_error_new(KC_ERR_INPUT, "there are no compile commands for %s", new->source_dir);
 	*tree = kc_steal(new);
 	return NULL;
