@@ -497,7 +497,7 @@ static void cxx_clones_bring_their_unwind_table(void **state)
 	for (size_t i = 0; i < table->n_relas; i++)
 		refers |= table->relas[i].symbol->section == exceptions;
 	assert_true(refers);
-	assert_non_null(find_symbol(&fix, "DW.ref.__gxx_personality_v0"));
+	assert_non_null(find_symbol(&fix, "DW.ref.__gxx_personality_v0@target"));
 	/* CIE, FDEs, end: every entry is whole, and every CIE pointer leads to a CIE. */
 	for (uint64_t at = 0; at < table->size;) {
 		uint32_t length, id, cie;

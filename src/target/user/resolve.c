@@ -115,8 +115,17 @@ static bool is_private_table(const struct kc_diff_item *item)
 	return false;
 }
 
+/* Tables that the compiler made of a switch or an initialiser: their address stays in the function. */
+static bool is_compiler_table(const struct kc_diff_item *item)
+{
+	return item->is_literal && item->symbol &&
+	       (!strncmp(item->symbol->name, "CSWTCH.", 7) || !strncmp(item->symbol->name, "C.", 2));
+}
+
 static void note_pins(struct kc_emitter *emitter, const struct kc_diff_item *from, const struct kc_diff_ref *ref)
 {
+	if (is_compiler_table(ref->item))
+		return;
 	if (ref->item == from || !keeps_address(from, ref) || is_private_table(ref->item))
 		return;
 	if ((!from->is_function && is_private_table(from)) || ref->item->is_fragment)
@@ -230,6 +239,15 @@ static bool find_foreign_clone(struct kc_emitter *emitter, const struct kc_emit_
 	return false;
 }
 
+/* "__func__.3" and the like, unchanged: the target has it, and a pointer to that stays valid without the patch. */
+static bool is_literal_of_target(const struct kc_emitter *emitter, const struct kc_emit_unit *unit,
+				 const struct kc_diff_item *item)
+{
+	if (!item->symbol || item->state != KC_DIFF_SAME || !item->twin || !item->twin->symbol)
+		return false;
+	return kc_emit_facts(emitter, unit, unit->object->diff->orig, item->twin->symbol).addr != KC_NO_ADDR;
+}
+
 static struct kc_error *resolve_item(struct kc_emitter *emitter, struct kc_emit_unit *unit,
 				     const struct kc_diff_item *from, const struct kc_diff_ref *ref,
 				     struct kc_emit_reloc *reloc)
@@ -240,12 +258,15 @@ static struct kc_error *resolve_item(struct kc_emitter *emitter, struct kc_emit_
 	int64_t addend;
 	bool done;
 
+	if (item->is_literal)
+		is_original = is_literal_of_target(emitter, unit, item);
+
 	if (item->is_literal && !item->symbol) {
 		KC_TRY(use_string(emitter, ref, reloc, &done));
 		if (done)
 			return NULL;
 	}
-	if (item->is_literal || !is_original) {
+	if (!is_original) {
 		note_pins(emitter, from, ref);
 		return use_clone(emitter, unit, ref, reloc);
 	}
