@@ -14,6 +14,7 @@
 
 #include "apply/user_internal.h"
 #include "apply/user_tracee.h"
+#include "apply/user_unwind.h"
 #include "base/array.h"
 #include "proc/loader.h"
 
@@ -36,6 +37,7 @@ static void run_clear(struct run *run)
 	struct kc_session *session = &run->session;
 
 	kc_forbidden_clear(&run->transition.forbidden);
+	kc_unwind_free(run->transition.unwind);
 	free(run->transition.writes);
 	free(run->transition.states);
 	for (size_t i = 0; i < session->n_loads; i++)

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define STOPPED_LIMIT ((uint64_t)64 << 20) /* of memory that is there: some 15 ms */
 #define RUNNING_LIMIT ((uint64_t)4 << 30)
 #define CHUNK_PAGES (sizeof(((struct kc_scratch *)0)->words) / KC_PAGE)
@@ -19,6 +21,15 @@ struct search {
 	int pagemap;
 	uint64_t left; /* bytes that may still be read */
 	struct kc_hit hit;
+	struct context *contexts; /* found when the first hit is */
+	size_t n_contexts;
+	bool contexts_known;
+};
+
+/* What a ucontext_t in memory says. */
+struct context {
+	uint64_t start, end; /* of its stack */
+	uint64_t sp;	     /* where it is suspended */
 };
 
 /* A mapping that is the stack of a thread which is checked on its own: below its sp all words are stale. */
@@ -51,6 +62,73 @@ static bool is_searched(const struct kc_stop *stop, size_t index)
 	return map->read && map->write && !map->exec && !map->shared && !is_thread_stack(stop, index);
 }
 
+/* Positions in a ucontext_t, in words from uc_stack.ss_sp on. */
+enum {
+	CONTEXT_SP = 0,
+	CONTEXT_SIZE = 2,
+	CONTEXT_RSP = 18,
+	CONTEXT_WORDS = 20,
+};
+
+static bool note_contexts(struct search *search, const uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i + CONTEXT_WORDS <= n; i++) {
+		uint64_t start = words[i + CONTEXT_SP], size = words[i + CONTEXT_SIZE], sp = words[i + CONTEXT_RSP];
+		struct context *context;
+
+		if (size < 1024 || size > (64u << 20) || sp < start || sp > start + size || start < KC_PAGE)
+			continue;
+		context = kc_array_add(&search->contexts, &search->n_contexts);
+		if (!context)
+			return false;
+		*context = (struct context){ start, start + size, sp };
+	}
+	return true;
+}
+
+/* A ucontext_t may lie anywhere: in variables, on the heap, on a stack. Pieces overlap by one. */
+static void find_contexts(struct search *search)
+{
+	const struct kc_process_view *view = search->stop->fresh;
+	struct kc_scratch *scratch = malloc(sizeof(*scratch));
+	const uint64_t overlap = CONTEXT_WORDS * sizeof(uint64_t);
+
+	search->contexts_known = true;
+	for (size_t i = 0; scratch && i < view->n_maps; i++) {
+		const struct kc_map *map = &view->maps[i];
+
+		if (!map->read || !map->write || map->shared)
+			continue;
+		for (uint64_t addr = map->start; addr + overlap < map->end; addr += sizeof(*scratch) - overlap) {
+			uint64_t size = map->end - addr < sizeof(*scratch) ? map->end - addr : sizeof(*scratch);
+
+			if (kc_process_read(view, addr, scratch, size) == 0 &&
+			    !note_contexts(search, scratch->words, size / sizeof(uint64_t)))
+				break;
+		}
+	}
+	free(scratch);
+}
+
+/* Below the stack pointer of every context that has this stack: left behind. (-8: the call of swapcontext itself.) */
+static bool is_stale(struct search *search, uint64_t at)
+{
+	bool known = false;
+
+	if (!search->contexts_known)
+		find_contexts(search);
+	for (size_t i = 0; i < search->n_contexts; i++) {
+		const struct context *context = &search->contexts[i];
+
+		if (at < context->start || at >= context->end)
+			continue;
+		if (at >= context->sp - 8)
+			return false;
+		known = true;
+	}
+	return known;
+}
+
 static bool search_chunk(struct search *search, uint64_t addr, size_t size)
 {
 	struct kc_stop *stop = search->stop;
@@ -59,7 +137,7 @@ static bool search_chunk(struct search *search, uint64_t addr, size_t size)
 	if (kc_process_read(stop->transition->view, addr, words, size))
 		return false;
 	for (size_t i = 0; i < size / sizeof(*words); i++) {
-		if (!kc_forbidden_has_return(&stop->transition->forbidden, words[i]))
+		if (!kc_forbidden_has_return(&stop->transition->forbidden, words[i]) || is_stale(search, addr + 8 * i))
 			continue;
 		search->hit = (struct kc_hit){ .pc = words[i], .at = addr + 8 * i };
 		return true;
@@ -100,10 +178,12 @@ struct kc_error *kc_stop_search_memory(struct kc_stop *stop, bool stopped)
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", view->pid);
 	pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	search.pagemap = pagemap;
-	for (size_t i = 0; i < view->n_maps; i++)
-		if (is_searched(stop, i) && search_map(&search, &view->maps[i]))
-			return kc_error_new(KC_ERR_BUSY,
-					    "process %d: a suspended coroutine is in code that would change (0x%lx)",
-					    view->pid, search.hit.pc);
-	return NULL;
+	for (size_t i = 0; i < view->n_maps && !search.hit.pc; i++)
+		if (is_searched(stop, i))
+			search_map(&search, &view->maps[i]);
+	free(search.contexts);
+	if (!search.hit.pc)
+		return NULL;
+	return kc_error_new(KC_ERR_BUSY, "process %d: a suspended coroutine is in code that would change (0x%lx)",
+			    view->pid, search.hit.pc);
 }

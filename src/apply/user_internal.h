@@ -97,6 +97,7 @@ struct kc_error *kc_orphans_find(const struct kc_process_view *view, struct kc_r
 /* ---- the plan for one process: user_plan.c ---- */
 
 struct kc_transition;
+struct kc_unwind;
 
 /* One run on one process. */
 struct kc_session {
@@ -138,6 +139,8 @@ struct kc_error *kc_forbidden_add_range(struct kc_forbidden *forbidden, uint64_t
 struct kc_error *kc_forbidden_add_return(struct kc_forbidden *forbidden, uint64_t addr);
 void kc_forbidden_finish(struct kc_forbidden *forbidden);
 void kc_forbidden_clear(struct kc_forbidden *forbidden);
+bool kc_forbidden_has_pc(const struct kc_forbidden *forbidden, uint64_t pc);
+bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word);
 
 struct kc_write {
 	uint64_t addr;
@@ -151,6 +154,14 @@ struct kc_state_write {
 	enum kc_record_state during, to; /* around the entries */
 };
 
+/* A blocked thread that unwinding found inside: no need to stop it again to find it at the same place. */
+struct kc_inside {
+	pid_t tid;
+	uint64_t sp, pc;
+	uint64_t at, word; /* on its stack */
+	unsigned uses;
+};
+
 struct kc_transition {
 	struct kc_process_view *view;
 	struct kc_forbidden forbidden;
@@ -161,6 +172,8 @@ struct kc_transition {
 	bool search_memory;  /* coroutines are possible: search the other stacks, too */
 	uint64_t *restorers; /* addresses of code that does rt_sigreturn; not owned */
 	size_t n_restorers;
+	struct kc_unwind *unwind; /* made when first needed */
+	struct kc_inside inside;  /* who was in the way */
 };
 
 /* One attempt: seize, look, stop, check, write, go. KC_ERR_BUSY: nothing was changed. */

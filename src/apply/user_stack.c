@@ -65,7 +65,7 @@ void kc_forbidden_clear(struct kc_forbidden *forbidden)
 	*forbidden = (struct kc_forbidden){ 0 };
 }
 
-static bool is_forbidden_pc(const struct kc_forbidden *forbidden, uint64_t pc)
+bool kc_forbidden_has_pc(const struct kc_forbidden *forbidden, uint64_t pc)
 {
 	for (size_t i = 0; i < forbidden->n_ranges; i++)
 		if (pc >= forbidden->ranges[i].start && pc < forbidden->ranges[i].end)
@@ -73,7 +73,7 @@ static bool is_forbidden_pc(const struct kc_forbidden *forbidden, uint64_t pc)
 	return false;
 }
 
-static bool is_forbidden_return(const struct kc_forbidden *forbidden, uint64_t word)
+bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word)
 {
 	return forbidden->n_returns && word >= forbidden->low && word <= forbidden->high &&
 	       bsearch(&word, forbidden->returns, forbidden->n_returns, sizeof(word), compare_addrs);
@@ -135,7 +135,7 @@ static bool follow_signal_frame(struct stacks *stacks, uint64_t at)
 
 	if (read_some(stacks->pid, at, &frame, sizeof(frame)) != sizeof(frame) || frame.context.cs != 0x33)
 		return false; /* a stale word, no frame */
-	if (is_forbidden_pc(&stacks->transition->forbidden, frame.context.rip)) {
+	if (kc_forbidden_has_pc(&stacks->transition->forbidden, frame.context.rip)) {
 		*stacks->hit = (struct kc_hit){ .pc = frame.context.rip, .sure = true };
 		return true;
 	}
@@ -156,7 +156,7 @@ static bool search_words(struct stacks *stacks, uint64_t at, const uint64_t *wor
 	const struct kc_transition *transition = stacks->transition;
 
 	for (size_t i = 0; i < n; i++) {
-		if (is_forbidden_return(&transition->forbidden, words[i])) {
+		if (kc_forbidden_has_return(&transition->forbidden, words[i])) {
 			*stacks->hit = (struct kc_hit){ .pc = words[i], .at = at + 8 * i };
 			return true;
 		}
@@ -200,7 +200,7 @@ enum kc_verdict kc_stack_search(const struct kc_transition *transition, pid_t pi
 	bool readable;
 
 	*hit = (struct kc_hit){ 0 };
-	if (is_forbidden_pc(&transition->forbidden, pc)) {
+	if (kc_forbidden_has_pc(&transition->forbidden, pc)) {
 		*hit = (struct kc_hit){ .pc = pc, .sure = true };
 		return KC_VERDICT_INSIDE;
 	}
@@ -214,9 +214,4 @@ enum kc_verdict kc_stack_search(const struct kc_transition *transition, pid_t pi
 			return KC_VERDICT_UNKNOWN;
 	}
 	return stacks.n == STACKS_MAX ? KC_VERDICT_UNKNOWN : KC_VERDICT_OUTSIDE;
-}
-
-bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word)
-{
-	return is_forbidden_return(forbidden, word);
 }

@@ -25,6 +25,4 @@ struct kc_scratch {
 enum kc_verdict kc_stack_search(const struct kc_transition *transition, pid_t pid, uint64_t pc, uint64_t sp,
 				uint64_t thread_pointer, struct kc_scratch *scratch, struct kc_hit *hit);
 
-bool kc_forbidden_has_return(const struct kc_forbidden *forbidden, uint64_t word);
-
 #endif

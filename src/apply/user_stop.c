@@ -89,7 +89,7 @@ static struct kc_error *check_held(struct kc_stop *stop, struct kc_tracee *trace
 	case KC_VERDICT_UNKNOWN:
 		return kc_stop_busy(stop, tracee, NULL);
 	default:
-		return kc_stop_hit_stands(stop, tracee, NULL, &hit) ? kc_stop_busy(stop, tracee, &hit) : NULL;
+		return kc_stop_busy(stop, tracee, &hit); /* without its registers a stale word cannot be told */
 	}
 }
 

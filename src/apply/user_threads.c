@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "apply/user_unwind.h"
 #include "base/array.h"
 
 #define OPTIONS (PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC)
@@ -187,6 +188,34 @@ struct kc_error *kc_stop_is_complete(struct kc_stop *stop)
 		if (!find_tracee(stop, tids[i]))
 			return kc_error_new(KC_ERR_BUSY, "process %d made thread %d meanwhile", pid, tids[i]);
 	return NULL;
+}
+
+/* A look from outside has no registers to unwind with: it relies on what unwinding said of the same place before. */
+static bool was_found_inside(struct kc_stop *stop, const struct kc_tracee *tracee, const struct kc_hit *hit)
+{
+	struct kc_inside *inside = &stop->transition->inside;
+
+	return inside->tid == tracee->tid && inside->sp == tracee->look.sp && inside->pc == tracee->look.pc &&
+	       inside->at == hit->at && inside->word == hit->pc && ++inside->uses % 8;
+}
+
+bool kc_stop_hit_stands(struct kc_stop *stop, const struct kc_tracee *tracee, const struct user_regs_struct *regs,
+			const struct kc_hit *hit)
+{
+	struct kc_transition *transition = stop->transition;
+
+	if (hit->sure)
+		return true;
+	if (!regs)
+		return was_found_inside(stop, tracee, hit);
+	if (!transition->unwind)
+		transition->unwind = kc_unwind_new(transition->view);
+	if (transition->unwind && !kc_unwind_is_inside(transition->unwind, &transition->forbidden, tracee->tid, regs))
+		return false;
+	transition->inside = (struct kc_inside){
+		.tid = tracee->tid, .sp = tracee->look.sp, .pc = tracee->look.pc, .at = hit->at, .word = hit->pc
+	};
+	return true;
 }
 
 struct kc_error *kc_stop_busy(struct kc_stop *stop, const struct kc_tracee *tracee, const struct kc_hit *hit)
