@@ -106,7 +106,9 @@ static int perf_open(unsigned cpu, bool with_build_id)
 		.mmap2 = 1,
 		.build_id = with_build_id,
 		.task = 1,
-		.wakeup_events = 1,
+		/* Wake up on every byte: a count of events would count samples only. */
+		.watermark = 1,
+		.wakeup_watermark = 1,
 	};
 
 	return (int)syscall(SYS_perf_event_open, &attr, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);

@@ -167,6 +167,24 @@ static void full_ring_is_a_loss(void **state)
 	assert_int_equal(seen.n_maps, 1);
 }
 
+/* One event is enough to wake a reader up: it must not wait for more. */
+static void single_event_wakes_up(void **state)
+{
+	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
+	kc_autoevents struct kc_events *events = open_events(&(struct kc_events_options){ 0 });
+	struct pollfd wanted = { .fd = kc_events_fd(events), .events = POLLIN };
+	kc_autoclose int fd = open(PROGRAM, O_RDONLY | O_CLOEXEC);
+	struct seen seen = { .pid = getpid(), .path = PROGRAM };
+	bool lost;
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++) {
+		assert_null(kc_events_read(ctx, events, see, &seen, &lost));
+		munmap(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), 4096);
+		assert_int_equal(poll(&wanted, 1, 200), 1);
+	}
+}
+
 static void cpu_that_comes_online_is_watched(void **state)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -302,6 +320,7 @@ int main(void)
 		cmocka_unit_test(mapping_is_seen_with_build_id),
 		cmocka_unit_test(without_build_id_device_and_inode_name_the_file),
 		cmocka_unit_test(full_ring_is_a_loss),
+		cmocka_unit_test(single_event_wakes_up),
 		cmocka_unit_test(cpu_that_comes_online_is_watched),
 		cmocka_unit_test(loader_is_busy_after_exec_and_done_in_the_program),
 		cmocka_unit_test(loader_is_busy_until_the_object_is_relocated),
