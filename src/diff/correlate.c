@@ -9,7 +9,6 @@
  */
 #include "diff/diff_internal.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +59,8 @@ static struct kc_error *collect_globals(const struct diff_object *object, struct
 	if (!*globals)
 		return kc_error_no_memory();
 	for (size_t i = 1; i < object->elf->n_symbols; i++)
-		if (object->by_symbol[i] && object->elf->symbols[i].bind != STB_LOCAL)
+		if (object->by_symbol[i] && object->elf->symbols[i].bind != STB_LOCAL &&
+		    !diff_is_mangled_static(object->elf->symbols[i].name))
 			(*globals)[(*n)++] = &object->elf->symbols[i];
 	qsort(*globals, *n, sizeof(struct kc_elf_symbol *), compare_symbol_names);
 	return NULL;
@@ -89,47 +89,25 @@ static struct kc_error *correlate_globals(struct diff_run *run)
 	return NULL;
 }
 
-/* Leaves out every ".NUMBER": "foo.part.0" becomes "foo.part". */
-static char *base_name(const char *name)
-{
-	static const char initialiser[] = "_GLOBAL__sub_I_"; /* named after the first global thing or the file */
-	char *base = malloc(strlen(name) + sizeof(initialiser)), *out = base;
-
-	if (!base)
-		return NULL;
-	if (strncmp(name, initialiser, strlen(initialiser)) == 0)
-		name = initialiser;
-	while (*name) {
-		const char *end = name + 1;
-
-		while (isdigit((unsigned char)*end))
-			end++;
-		if (*name == '.' && end > name + 1 && (*end == '.' || *end == '\0'))
-			name = end;
-		else
-			*out++ = *name++;
-	}
-	*out = '\0';
-	return base;
-}
-
 /* What could be the same thing: kind, base name and scope; without a symbol, section and COMDAT group. */
 static char *make_key(const struct kc_diff_item *item)
 {
 	const char *name = item->symbol ? item->symbol->name : item->section->name;
 	const char *scope = item->scope;
-	kc_autofree char *base = base_name(name);
+	kc_autofree char *base = diff_base_name(name);
 	char *key;
 
 	if (!item->symbol)
 		scope = item->section->group;
+	else if (diff_is_mangled_static(name)) /* says it itself */
+		scope = NULL;
 	if (!base ||
 	    asprintf(&key, "%c%c%s\t%s", kind_of(item), item->symbol ? 's' : 'a', base, scope ? scope : "") < 0)
 		return NULL;
 	return key;
 }
 
-/* By key, then as the symbol table has them, which is the order in which the compiler met them. */
+/* By key, then by number, which is the order of the declarations: x.9 comes before x.10. */
 static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *left = a, *right = b;
@@ -137,8 +115,13 @@ static int compare_candidates(const void *a, const void *b)
 
 	if (order)
 		return order;
-	if (left->item->symbol && right->item->symbol)
-		return left->item->symbol->index < right->item->symbol->index ? -1 : 1;
+	if (left->item->symbol && right->item->symbol) {
+		const char *one = left->item->symbol->name, *other = right->item->symbol->name;
+
+		order = strlen(one) == strlen(other) ? strcmp(one, other) : strlen(one) < strlen(other) ? -1 : 1;
+		if (order)
+			return order;
+	}
 	return left->item < right->item ? -1 : 1;
 }
 
@@ -269,24 +252,6 @@ static int compare_item_names(const void *a, const void *b)
 	return strcmp(left->symbol->name, right->symbol->name);
 }
 
-/* Length of the name of the function that `name` was split off from; 0: it is a function of its own. */
-static size_t parent_length(const char *name)
-{
-	static const char *const suffixes[] = { ".part.", ".constprop.", ".isra." };
-	const char *cold = strstr(name, ".cold");
-	const char *end = NULL;
-
-	if (cold && (cold[5] == '\0' || cold[5] == '.'))
-		return cold - name;
-	for (size_t i = 0; i < 3; i++) {
-		const char *at = strstr(name, suffixes[i]);
-
-		if (at && (!end || at < end))
-			end = at;
-	}
-	return end ? end - name : 0;
-}
-
 static struct kc_error *find_parents(struct diff_object *object)
 {
 	kc_autofree struct kc_diff_item **functions = calloc(object->n_items + 1, sizeof(struct kc_diff_item *));
@@ -301,7 +266,7 @@ static struct kc_error *find_parents(struct diff_object *object)
 	for (size_t i = 0; i < n; i++) {
 		struct kc_elf_symbol key_symbol = { 0 };
 		struct kc_diff_item key = { .symbol = &key_symbol }, *key_pointer = &key, **found;
-		size_t length = parent_length(functions[i]->symbol->name);
+		size_t length = diff_parent_length(functions[i]->symbol->name);
 		kc_autofree char *name = NULL;
 
 		if (length == 0)
@@ -321,8 +286,7 @@ struct kc_error *diff_correlate(struct diff_run *run)
 {
 	KC_TRY(find_parents(&run->orig));
 	KC_TRY(find_parents(&run->patched));
-	KC_TRY(diff_read_scopes(&run->orig));
-	KC_TRY(diff_read_scopes(&run->patched));
+	diff_read_scopes(&run->orig, &run->patched);
 	KC_TRY(correlate_globals(run));
 	return correlate_rest(run);
 }

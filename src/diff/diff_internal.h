@@ -57,6 +57,12 @@ struct kc_diff_item *diff_find_item(const struct diff_object *object, const stru
 bool diff_is_constructor_section(const struct kc_elf_section *section);
 /* references.c: fills refs and lsda. */
 struct kc_error *diff_read_references(struct diff_object *object, const struct diff_arch *arch);
+/* names.c: without the numbers that compilers give ("foo.part" for foo.part.0); caller frees; NULL: out of memory. */
+char *diff_base_name(const char *name);
+/* Length of the name of the function that `name` was split off from; 0: it is a function of its own. */
+size_t diff_parent_length(const char *name);
+/* A C++ static variable inside a function, or its guard: the name holds the function's. */
+bool diff_is_mangled_static(const char *name);
 /* correlate.c */
 struct kc_error *diff_correlate(struct diff_run *run);
 /* compare.c */
@@ -81,7 +87,8 @@ struct kc_error *diff_check_entry(const struct diff_run *run, struct kc_diff_ite
 /* dwarf.c: debug information with relocations applied; section N starts at diff_dwarf_base(N). */
 struct kc_error *diff_dwarf_open(const struct kc_elf *elf, struct diff_dwarf **dwarf);
 void diff_dwarf_free(struct diff_dwarf *dwarf);
-struct kc_error *diff_read_scopes(struct diff_object *object);
+/* Names the functions of the static variables in them. */
+void diff_read_scopes(struct diff_object *orig, struct diff_object *patched);
 /* True when the source line of the code at `offset` in `section` is `line`. */
 bool diff_dwarf_has_line(struct diff_dwarf *dwarf, const struct kc_elf_section *section, uint64_t offset, int line);
 /* layout.c: rules struct-layout and function-abi. */

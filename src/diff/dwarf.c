@@ -161,16 +161,21 @@ static bool has_numbered_variables(const struct diff_object *object)
 	return false;
 }
 
-struct kc_error *diff_read_scopes(struct diff_object *object)
+static void read_scopes(struct diff_object *object)
 {
 	Dwarf_CU *unit = NULL;
 	Dwarf_Die die;
 
-	if (!object->dwarf || !has_numbered_variables(object))
-		return NULL;
-	while (diff_dwarf_next_unit(object->dwarf, &unit, &die))
+	while (object->dwarf && diff_dwarf_next_unit(object->dwarf, &unit, &die))
 		read_scopes_below(object, &die, NULL, 0);
-	return NULL;
+}
+
+void diff_read_scopes(struct diff_object *orig, struct diff_object *patched)
+{
+	if (!has_numbered_variables(orig) && !has_numbered_variables(patched))
+		return;
+	read_scopes(orig);
+	read_scopes(patched);
 }
 
 static bool unit_has_line(Dwarf_Die *unit, uint64_t address, int wanted)

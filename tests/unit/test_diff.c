@@ -565,6 +565,27 @@ static void cxx_new_virtual_function_is_refused(void **state)
 		    "data-changed", "_ZTV1A: its size differs");
 }
 
+/* The compiler calls them _ZZ1fiE1n and _ZZ1fiE1n_0, by their order. */
+static void cxx_static_locals(void **state)
+{
+	struct fixture doubtful = { .compiler = "g++" };
+	autofixture f = { .compiler = "g++" };
+
+	(void)state;
+	must_refuse(&doubtful, "int f(int x) { if (x) { static int n; return n++; } return 0; }",
+		    "int f(int x) { if (x > 3) { static int n; return n += 7; } if (x) { static int n; return n++; } "
+		    "return 0; }",
+		    "data-changed", "nothing tells which is which");
+	must_differ(&f,
+		    "int f(int x) { static int n, n_0; if (x) { static int n = 4; return n++ + ++n_0; } return n++; }",
+		    "int f(int x) { static int n, n_0, n_1; if (x) { static int n = 4; return n++ + ++n_0; } return "
+		    "n++ + n_1++; }");
+	assert_string_equal(item(&f, "_ZZ1fiE1n")->twin->symbol->name, "_ZZ1fiE1n");
+	assert_string_equal(item(&f, "_ZZ1fiE1n_0")->twin->symbol->name, "_ZZ1fiE1n_0");
+	assert_string_equal(item(&f, "_ZZ1fiE3n_0")->twin->symbol->name, "_ZZ1fiE3n_0");
+	assert_state(&f, "_ZZ1fiE3n_1", KC_DIFF_NEW, true);
+}
+
 static void cxx_new_shared_variable_is_refused(void **state)
 {
 	static const char source[] = "struct S { S(); int n; }; inline int &shared() { static int n; return n; } int "
@@ -934,6 +955,7 @@ int main(void)
 		cmocka_unit_test(cxx_only_the_caught_type_changed),
 		cmocka_unit_test(cxx_template_instance),
 		cmocka_unit_test(cxx_new_virtual_function_is_refused),
+		cmocka_unit_test(cxx_static_locals),
 		cmocka_unit_test(cxx_new_shared_variable_is_refused),
 		cmocka_unit_test(cxx_initialiser_with_another_name),
 		cmocka_unit_test(moved_lines_do_not_count),
