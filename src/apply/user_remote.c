@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "apply/user_tracee.h"
+#include "apply/user_unwind.h"
 
 #define STOP_MAX_NS 20000000ull	  /* for a thread to stop */
 #define CALL_MAX_NS 2000000000ull /* for a function to return */
@@ -30,6 +31,7 @@ struct remote {
 	const struct kc_gadgets *gadgets;
 	const struct kc_range *quiet;
 	size_t n_quiet;
+	struct kc_unwind *unwind;
 	struct kc_remote_op *ops;
 	size_t n_ops, n_done;
 	struct kc_tracee tracee;
@@ -178,28 +180,16 @@ static bool run_call(struct remote *remote, struct kc_remote_op *op)
 	return resume_until_syscall(remote, STOP_MAX_NS);
 }
 
-/* Does the stack of the parked thread show that it is inside one of the ranges? */
+/* Is the thread parked in a system call, and not inside the quiet ranges? Unwound: what is left on stacks tells
+ * nothing. */
 static bool is_quiet(const struct remote *remote)
 {
-	uint64_t words[4096];
-	const struct kc_map *map = kc_process_map_at(remote->view, remote->original.rsp);
-	uint64_t at = remote->original.rsp & ~7ull, end = map ? map->end : 0;
+	struct kc_forbidden forbidden = { .ranges = (struct kc_range *)remote->quiet, .n_ranges = remote->n_quiet };
 
 	if (!remote->n_quiet)
 		return true;
-	if ((int64_t)remote->original.orig_rax < 0 || !end)
-		return false;
-	for (; at < end; at += sizeof(words)) {
-		size_t size = end - at < sizeof(words) ? end - at : sizeof(words);
-
-		if (kc_process_read(remote->view, at, words, size))
-			return false;
-		for (size_t i = 0; i < size / 8; i++)
-			for (size_t j = 0; j < remote->n_quiet; j++)
-				if (words[i] >= remote->quiet[j].start && words[i] < remote->quiet[j].end)
-					return false;
-	}
-	return true;
+	return (int64_t)remote->original.orig_rax >= 0 && remote->unwind &&
+	       !kc_unwind_is_inside(remote->unwind, &forbidden, remote->tracee.tid, &remote->original);
 }
 
 /* Is this a state from which a thread can be borrowed? */
@@ -208,6 +198,7 @@ static bool is_fit(struct remote *remote)
 	struct kc_tracee *tracee = &remote->tracee;
 	const struct kc_map *map;
 
+	kc_tracee_hide(tracee);
 	if (kc_tracee_event(tracee) != PTRACE_EVENT_STOP || kc_tracee_regs(tracee, &remote->original))
 		return false;
 	map = kc_process_map_at(remote->view, remote->original.rsp - RED_ZONE);
@@ -268,6 +259,7 @@ static struct kc_error *try_thread(struct remote *remote, pid_t tid, bool *done)
 				    remote->view->pid);
 	if (ret)
 		return ret == -ESRCH ? NULL : kc_tracee_refusal(&remote->tracee, -ret);
+	kc_tracee_look(&remote->tracee);
 	kc_tracee_interrupt(&remote->tracee);
 	if (!wait_stop(&remote->tracee, STOP_MAX_NS))
 		return NULL;
@@ -339,8 +331,12 @@ struct kc_error *kc_remote_run(struct kc_ctx *ctx, const struct kc_process_view 
 				 .n_quiet = n_quiet,
 				 .ops = ops,
 				 .n_ops = n_ops };
-	struct kc_error *err = kc_on_tracer(remote_main, &remote);
+	struct kc_error *err;
 
+	if (n_quiet)
+		remote.unwind = kc_unwind_new(view);
+	err = kc_on_tracer(remote_main, &remote);
+	kc_unwind_free(remote.unwind);
 	*n_done = remote.n_done;
 	return err;
 }

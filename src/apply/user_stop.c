@@ -23,20 +23,6 @@
 
 /* ---- look ---- */
 
-/* The state of a blocked thread as seen from outside; in epoll_wait, how long it has been there. */
-static void look_at(struct kc_tracee *tracee)
-{
-	if (kc_thread_look(tracee->pid, tracee->tid, &tracee->look))
-		tracee->look.blocked = false;
-	tracee->running = !tracee->look.blocked;
-	tracee->look_ns = kc_now_ns();
-	tracee->slept_ms = 0;
-	if (tracee->look.blocked &&
-	    (tracee->look.syscall == SYS_epoll_wait || tracee->look.syscall == SYS_epoll_pwait) &&
-	    (int32_t)tracee->look.args[3] > 0)
-		tracee->slept_ms = kc_thread_slept_ms(tracee->pid, tracee->tid);
-}
-
 /* An attempt that is bound to fail is not made: a thread that is blocked inside stays there. */
 static struct kc_error *look(struct kc_stop *stop)
 {
@@ -46,7 +32,7 @@ static struct kc_error *look(struct kc_stop *stop)
 
 		if (tracee->stopped || tracee->gone || tracee->other_memory)
 			continue;
-		look_at(tracee);
+		kc_tracee_look(tracee);
 		if (tracee->look.blocked &&
 		    kc_stack_search(stop->transition, tracee->pid, tracee->look.pc, tracee->look.sp, 0, &stop->scratch,
 				    &hit) == KC_VERDICT_INSIDE &&

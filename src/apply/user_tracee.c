@@ -66,6 +66,25 @@ int kc_tracee_seize(struct kc_tracee *tracee, unsigned long options)
 	return ptrace(PTRACE_SEIZE, tracee->tid, NULL, options) ? -errno : 0;
 }
 
+static bool has_timeout_register(uint64_t nr)
+{
+	return nr == SYS_epoll_wait || nr == SYS_epoll_pwait;
+}
+
+void kc_tracee_look(struct kc_tracee *tracee)
+{
+	struct kc_thread_look *look = &tracee->look;
+
+	if (kc_thread_look(tracee->pid, tracee->tid, look))
+		look->blocked = false;
+	tracee->running = !look->blocked;
+	tracee->look_ns = kc_now_ns();
+	tracee->slept_ms = 0;
+	if (look->blocked && look->syscall >= 0 && has_timeout_register((uint64_t)look->syscall) &&
+	    (int32_t)look->args[3] > 0)
+		tracee->slept_ms = kc_thread_slept_ms(tracee->pid, tracee->tid);
+}
+
 void kc_tracee_interrupt(struct kc_tracee *tracee)
 {
 	if (tracee->stopped || tracee->gone)
@@ -125,7 +144,7 @@ static void shorten_timeout(const struct kc_tracee *tracee, struct user_regs_str
 	int32_t timeout = (int32_t)regs->r10;
 	uint64_t runs, passed;
 
-	if ((regs->orig_rax != SYS_epoll_wait && regs->orig_rax != SYS_epoll_pwait) || timeout <= 0)
+	if (!has_timeout_register(regs->orig_rax) || timeout <= 0)
 		return;
 	if (!tracee->look.blocked || kc_thread_runs(tracee->pid, tracee->tid, &runs) || runs > tracee->look.runs + 1)
 		return;

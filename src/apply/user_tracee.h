@@ -34,6 +34,8 @@ struct kc_error *kc_on_tracer(kc_tracer_fn *fn, void *data);
 
 /* 0 or -errno: -ESRCH ended, -EPERM not permitted or traced by another. */
 int kc_tracee_seize(struct kc_tracee *tracee, unsigned long options);
+/* Its place as seen from outside; in epoll_wait, how long it has been there. */
+void kc_tracee_look(struct kc_tracee *tracee);
 void kc_tracee_interrupt(struct kc_tracee *tracee);
 /* Has it stopped (or ended)? Does not wait. */
 bool kc_tracee_poll(struct kc_tracee *tracee);

@@ -115,7 +115,8 @@ static int take_frame(Dwfl_Frame *frame, void *arg)
 	else if (interrupted)
 		unwind->inside = kc_forbidden_has_pc(unwind->forbidden, pc);
 	else
-		unwind->inside = kc_forbidden_has_return(unwind->forbidden, pc);
+		unwind->inside = kc_forbidden_has_return(unwind->forbidden, pc) ||
+				 kc_forbidden_has_pc(unwind->forbidden, pc - 1);
 	return unwind->inside ? DWARF_CB_ABORT : DWARF_CB_OK;
 }
 

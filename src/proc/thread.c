@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,26 +153,45 @@ static double last_ran_ms(const char *path)
 	return field && sscanf(field + 1, "%lf", &ms) == 1 ? ms : 0;
 }
 
-size_t kc_thread_count(pid_t pid)
+/* Field `number` of a thread's stat, counted from 1; -1 when it cannot be read. Not for the second, the name. */
+static long stat_field(pid_t pid, pid_t tid, int number)
 {
-	char text[512];
+	char text[1024];
 	const char *at;
-	unsigned n;
 
-	if (read_thread_file(pid, pid, "stat", text, sizeof(text)))
-		return 0;
-	at = strrchr(text, ')'); /* the fields behind the name: state is the third, num_threads the twentieth */
-	return at && sscanf(at + 1, " %*c%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%u", &n) == 1 ? n : 0;
+	if (read_thread_file(pid, tid, "stat", text, sizeof(text)))
+		return -1;
+	at = strrchr(text, ')');
+	for (int i = 2; at && i < number; i++)
+		at = strchr(at + 1, ' ');
+	return at ? strtol(at, NULL, 10) : -1;
 }
 
+size_t kc_thread_count(pid_t pid)
+{
+	long n = stat_field(pid, pid, 20);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* The clock differs from CPU to CPU, by what interrupts and other machines took: it is read where the thread last ran.
+ */
 uint64_t kc_thread_slept_ms(pid_t pid, pid_t tid)
 {
+	long cpu = stat_field(pid, tid, 39);
+	double then, now = 0;
+	cpu_set_t before, there;
 	char path[80];
-	double then, now;
 
+	if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(before), &before))
+		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/sched", pid, tid);
 	then = last_ran_ms(path);
-	now = last_ran_ms("/proc/thread-self/sched");
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	if (sched_setaffinity(0, sizeof(there), &there) == 0)
+		now = last_ran_ms("/proc/thread-self/sched");
+	sched_setaffinity(0, sizeof(before), &before);
 	return then > 0 && now > then ? (uint64_t)(now - then) : 0;
 }
 
