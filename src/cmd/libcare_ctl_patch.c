@@ -4,13 +4,6 @@
 
 #define WAIT_MS 1000
 
-static void tell(struct kc_ctx *ctx, pid_t pid, const struct kc_user_result *result)
-{
-	kc_info(ctx, "pid %d: %zu functions, %zu threads, %u attempt%s, running threads stopped for %lu us", pid,
-		result->n_functions, result->n_threads, result->attempts, result->attempts == 1 ? "" : "s",
-		result->stop_ns / 1000);
-}
-
 static struct kc_error *patch(struct kc_ctx *ctx, struct kc_terminal *terminal, const struct libcare_targets *targets,
 			      const char *path, unsigned wait_ms)
 {
@@ -26,7 +19,7 @@ static struct kc_error *patch(struct kc_ctx *ctx, struct kc_terminal *terminal, 
 
 		err = kc_user_apply(ctx, &policy, targets->pids[i], &result);
 		if (!err)
-			tell(ctx, targets->pids[i], &result);
+			libcare_tell_switch(targets->pids[i], "patched", &result);
 		libcare_outcome_add(ctx, terminal, &outcome, targets, targets->pids[i], err);
 	}
 	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &host) : NULL;

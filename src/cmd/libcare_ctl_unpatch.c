@@ -18,10 +18,7 @@ static struct kc_error *unpatch(struct kc_ctx *ctx, struct kc_terminal *terminal
 
 		err = kc_user_unpatch(ctx, targets->pids[i], patchset, &options, &result);
 		if (!err)
-			kc_info(ctx,
-				"pid %d: %zu functions, %zu threads, %u attempts, running threads stopped for %lu us",
-				targets->pids[i], result.n_functions, result.n_threads, result.attempts,
-				result.stop_ns / 1000);
+			libcare_tell_switch(targets->pids[i], "unpatched", &result);
 		libcare_outcome_add(ctx, terminal, &outcome, targets, targets->pids[i], err);
 	}
 	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &host) : NULL;
