@@ -34,7 +34,7 @@
 #define LOADER_SLOW_AFTER (1 * SECOND)
 #define LOADER_SLOW_MOST (1 * SECOND)
 #define LOADER_NO_RELRO (5 * MS)
-#define BUSY_LEAST (10 * MS)
+#define BUSY_LEAST (1 * MS)
 #define BUSY_MOST (10 * SECOND)
 #define TRACED_LEAST (50 * MS)
 #define TRACED_MOST (30 * SECOND)

@@ -4,15 +4,18 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 
 #include "apply/user_server.h"
+#include "base/file.h"
 #include "cmd/libcare_common.h"
 
 #define NAME "libcare-server"
+#define PRIORITY (-10)
 #define LOG_BURST 50
 #define LOG_PER_SECOND 5
 
@@ -50,17 +53,21 @@ static bool may_log(struct journal *journal)
 static void log_to_journal(void *data, enum kc_log_level level, const char *message)
 {
 	static const char *const kinds[] = { "error: ", "warning: ", "", "debug: " };
+	kc_autobuf struct kc_buf line = { 0 };
 	struct journal *journal = data;
 
 	if (!may_log(journal))
 		return;
 	if (journal->n_left_out)
-		fprintf(stderr, NAME ": %lu messages were left out\n", journal->n_left_out);
+		kc_buf_printf(&line, NAME ": %lu messages were left out\n", journal->n_left_out);
 	journal->n_left_out = 0;
-	fprintf(stderr, NAME ": %s", kinds[level]);
+	kc_buf_printf(&line, NAME ": %s", kinds[level]);
 	for (const char *c = message; *c; c++)
-		fputc((unsigned char)*c < ' ' || *c == 127 ? '?' : *c, stderr);
-	fputc('\n', stderr);
+		kc_buf_append(&line, (unsigned char)*c < ' ' || *c == 127 ? "?" : c, 1);
+	kc_buf_append_str(&line, "\n");
+	/* One write for a line: a child may be writing, too. */
+	if (!line.failed)
+		kc_fd_write(STDERR_FILENO, line.data, line.size);
 }
 
 /* Tells the service manager, if one asked for it: the protocol of sd_notify(3). */
@@ -183,6 +190,8 @@ struct kc_error *libcare_server_run(struct kc_ctx *ctx, struct kc_terminal *term
 	clock_gettime(CLOCK_MONOTONIC, &journal.at);
 	kc_ctx_set_log(ctx, level, log_to_journal, &journal);
 	rename_process(argc, argv, dir);
+	/* What is to be patched runs already: do not wait behind it. Without the right to it, go on as we are. */
+	setpriority(PRIO_PROCESS, 0, PRIORITY);
 	err = serve(ctx, dir);
 	kc_terminal_open(terminal, "libcare-ctl", ctx); /* the journal ends here */
 	return err;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """libcare-ctl server as a service of a host: signals, one of its kind, what is busy, forks, the list of CVEs."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -122,6 +123,27 @@ def test_child_of_a_busy_process_is_patched(worker, spawn, make_patch, serve, fo
     target.ask("go")
     target.ask("join")
     soon(target, "value 10", 32)
+
+
+class LongIds(lab.Build):
+    """Build-ids of 32 bytes, which the kernel's events do not carry: they name device and inode instead."""
+
+    def link(self, name, objects, flags):
+        full, build_id = self.full / name, hashlib.sha256(f"{self.folder}{name}".encode()).hexdigest()
+        lab.call(["gcc", *objects, *flags, f"-Wl,--build-id=0x{build_id}", "-o", str(full)], self.folder)
+        lab.call(["strip", "--strip-all", "-o", str(self.run / name), str(full)], self.folder)
+
+
+def test_files_whose_build_id_the_kernel_does_not_tell(workshop, spawn, make_patch, serve, folder):
+    build = LongIds("worker", "pie", workshop / "targets" / "worker-long-ids")
+    put(folder, make_patch(build, VALUE))
+    put(folder, make_patch(build, lab.edit("two.c", "return x + two_base;", "return x + two_base + 1;"), "libtwo.so.1"))
+    serve(folder)
+    for _ in range(2):  # asked once, then remembered
+        target = spawn(build)
+        soon(target, "value 10", 32)
+        assert target.ask(f"dlopen {build.run / 'libtwo.so.1'}") == 0
+        soon(target, "two 10", 2011)
 
 
 def test_blacklisted_programs_stay_as_they_are(host, worker, spawn, make_patch, serve, folder):
