@@ -157,8 +157,6 @@ static int compare(const void *a, const void *b)
 
 	if (!order)
 		order = strcmp(x->dir, y->dir);
-	if (!order)
-		order = strcmp(x->output ? x->output : "", y->output ? y->output : "");
 	for (size_t i = 0; !order && (i < x->n_arguments || i < y->n_arguments); i++)
 		order = strcmp(i < x->n_arguments ? x->arguments[i] : "", i < y->n_arguments ? y->arguments[i] : "");
 	return order;
@@ -172,7 +170,10 @@ static void swap(struct kc_compile_command *a, struct kc_compile_command *b)
 	*b = held;
 }
 
-/* With -n nothing gets made, so that makefiles that call themselves print the same command several times. */
+/*
+ * With -n nothing gets made, so that makefiles that call themselves print the same command several times; and some
+ * builds make the same object twice under two names.
+ */
 static void drop_doubles(struct kc_commands *commands)
 {
 	size_t kept = 0;
