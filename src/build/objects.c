@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "build/objects.h"
 
+#include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/file.h"
 #include "build/compile.h"
@@ -171,12 +174,51 @@ static struct kc_error *make(struct maker *m, struct kc_objects *objects)
 	return objects_parse(m, objects);
 }
 
+/*
+ * Hundreds of symbolic links cost as much as a compilation on a disk, and nothing in memory. `work_dir` serves where
+ * there is no file system in memory. The folder is made; the caller removes it.
+ */
+static struct kc_error *overlay_dir_make(const char *work_dir, char **dir)
+{
+	struct statfs fs;
+	char *template;
+
+	if (!statfs("/dev/shm", &fs) && fs.f_type == TMPFS_MAGIC && !access("/dev/shm", W_OK | X_OK))
+		work_dir = "/dev/shm";
+	template = kc_path_join(work_dir, "kcare-overlay-XXXXXX");
+	if (!template)
+		return kc_error_no_memory();
+	if (!mkdtemp(template)) {
+		free(template);
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot make a folder in %s", work_dir);
+	}
+	*dir = template;
+	return NULL;
+}
+
+static void overlay_dir_remove(char **dir)
+{
+	if (*dir)
+		kc_tree_remove(*dir);
+	free(*dir);
+}
+
+static struct kc_error *make_in_overlay(struct maker *m, struct kc_objects *objects)
+{
+	KC_CLEANUP(overlay_dir_remove) char *dir = NULL;
+	kc_autooverlay struct kc_overlay *overlay = NULL;
+
+	KC_TRY(overlay_dir_make(m->work_dir, &dir));
+	KC_TRY(kc_overlay_new(dir, &overlay));
+	KC_TRY(kc_touched_overlay(m->tree, m->touched, overlay));
+	m->overlay = overlay;
+	return make(m, objects);
+}
+
 struct kc_error *kc_objects_make(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_touched *touched,
 				 const char *work_dir, unsigned parallel, struct kc_objects **objects)
 {
-	kc_autofree char *overlay_dir = kc_path_join(work_dir, "overlay");
 	kc_autoobjects struct kc_objects *new = calloc(1, sizeof(*new));
-	kc_autooverlay struct kc_overlay *overlay = NULL;
 	struct maker m = { .ctx = ctx,
 			   .tree = tree,
 			   .touched = touched,
@@ -185,15 +227,12 @@ struct kc_error *kc_objects_make(struct kc_ctx *ctx, const struct kc_tree *tree,
 			   .n_objects = touched->n_commands };
 	struct kc_error *err;
 
-	if (!overlay_dir || !new)
-		return kc_error_no_memory();
-	KC_TRY(kc_overlay_new(overlay_dir, &overlay));
-	KC_TRY(kc_touched_overlay(tree, touched, overlay));
-	m.overlay = overlay;
 	m.jobs = calloc(m.n_objects * N_VARIANTS + 1, sizeof(*m.jobs));
-	if (!m.jobs)
+	if (!new || !m.jobs) {
+		free(m.jobs);
 		return kc_error_no_memory();
-	err = make(&m, new);
+	}
+	err = make_in_overlay(&m, new);
 	for (size_t i = 0; i < m.n_objects * N_VARIANTS; i++)
 		free(m.jobs[i].object_path);
 	free(m.jobs);
