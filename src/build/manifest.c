@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "base/array.h"
-#include "base/file.h"
+#include "patch/manifest.h"
 
 /* NULL gives NULL. */
 static bool copy(const char *from, char **to)
@@ -39,17 +39,16 @@ static enum kc_consistency consistency_of(struct kc_fix *const *fixes, size_t n)
 }
 
 struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-				   size_t n_fixes, const struct kc_elf *linked, struct kc_manifest *manifest)
+				   size_t n_fixes, const char *target, const char *object, struct kc_manifest *manifest)
 {
 	manifest->kind = KC_PATCH_USER;
 	manifest->level = request->level;
 	manifest->created = time(NULL);
 	manifest->consistency = consistency_of(fixes, n_fixes);
-	manifest->target = kc_elf_build_id_text(linked);
-	if (!manifest->target || !copy(request->type ? request->type : "default", &manifest->type) ||
+	if (!copy(target, &manifest->target) || !copy(object, &manifest->object) ||
+	    !copy(request->type ? request->type : "default", &manifest->type) ||
 	    !copy(request->patchset, &manifest->patchset) || !copy(request->package, &manifest->package) ||
-	    !copy(request->version, &manifest->version) ||
-	    !copy(linked->soname ? linked->soname : kc_path_name(linked->name), &manifest->object))
+	    !copy(request->version, &manifest->version))
 		return kc_error_no_memory();
 	for (size_t i = 0; i < n_fixes; i++) {
 		struct kc_fix_info *info = kc_array_add(&manifest->fixes, &manifest->n_fixes);
@@ -65,4 +64,17 @@ struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, 
 			return kc_error_no_memory();
 	}
 	return NULL;
+}
+
+struct kc_error *kc_build_manifest_check(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
+					 size_t n_fixes)
+{
+	struct kc_manifest manifest = { 0 };
+	struct kc_error *err = kc_build_manifest(request, fixes, n_fixes, "0000000000000000000000000000000000000000",
+						 "any", &manifest);
+
+	if (!err)
+		err = kc_manifest_check(&manifest);
+	kc_manifest_clear(&manifest);
+	return err;
 }

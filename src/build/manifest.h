@@ -5,10 +5,14 @@
 
 #include "build/fix.h"
 #include "build/user.h"
-#include "elf/elf_file.h"
 #include "patch/patch_file.h"
 
+/* `target` is the build-id as text, `object` the name of the linked file. */
 struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-				   size_t n_fixes, const struct kc_elf *linked, struct kc_manifest *manifest);
+				   size_t n_fixes, const char *target, const char *object,
+				   struct kc_manifest *manifest);
+/* KC_ERR_INPUT for what would be refused at the very end: before anything is compiled. */
+struct kc_error *kc_build_manifest_check(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
+					 size_t n_fixes);
 
 #endif

@@ -112,8 +112,14 @@ static struct kc_error *encode(struct kc_ctx *ctx, const struct kc_build_user_re
 	struct kc_patch_payload payloads[] = {
 		{ .name = KC_PAYLOAD_NAME, .data = payload->data, .size = payload->size }
 	};
+	const char *object = linked->soname ? linked->soname : kc_path_name(linked->name);
+	kc_autofree char *target = kc_elf_build_id_text(linked);
 	struct kc_manifest manifest = { 0 };
-	struct kc_error *err = kc_build_manifest(request, fixes->items, fixes->n_items, linked, &manifest);
+	struct kc_error *err;
+
+	if (!target)
+		return kc_error_no_memory();
+	err = kc_build_manifest(request, fixes->items, fixes->n_items, target, object, &manifest);
 
 	if (!err)
 		err = kc_patch_encode(ctx, &manifest, payloads, KC_ARRAY_SIZE(payloads), key, &output->data);
@@ -184,6 +190,7 @@ struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_re
 
 	KC_TRY(check_request(request));
 	KC_TRY(read_fixes(ctx, request->fix_paths, &fixes));
+	KC_TRY(kc_build_manifest_check(request, fixes.items, fixes.n_items));
 	KC_TRY(kc_key_load(ctx, request->key_path, &key));
 	KC_TRY(kc_tree_open(ctx, request, &tree));
 	KC_TRY(kc_touched_find(ctx, tree, fixes.items, fixes.n_items, request->jobs, &touched));
