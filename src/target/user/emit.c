@@ -129,14 +129,16 @@ static char *unique_name(const struct kc_emitter *emitter, const struct kc_diff_
 	return NULL;
 }
 
-/* Thread-local offsets are known now; no relocation is left for them. */
-static struct kc_error *write_constants(struct kc_emitter *emitter, struct kc_emit_unit *unit,
-					const struct kc_diff_item *item, struct kc_buf *content)
+/* Thread-local offsets are known now and need no relocation; some addresses must be loaded instead. */
+static struct kc_error *adapt_content(struct kc_emitter *emitter, struct kc_emit_unit *unit,
+				      const struct kc_diff_item *item, struct kc_buf *content)
 {
 	for (size_t i = 0; i < item->n_refs; i++) {
 		const struct kc_diff_ref *ref = &item->refs[i];
 		struct kc_emit_reloc reloc = { 0 };
 
+		if (kc_emit_is_slot_load(emitter, unit, item, ref))
+			content->data[ref->rela->offset - item->offset - 2] = (char)0x8b;
 		if (ref->rela->type != R_X86_64_DTPOFF32 && ref->rela->type != R_X86_64_TPOFF32)
 			continue;
 		KC_TRY(kc_emit_resolve_tls(emitter, unit, item, ref, &reloc));
@@ -160,7 +162,7 @@ static struct kc_error *add_section(struct kc_emitter *emitter, struct kc_emit_u
 		kc_buf_append(&content, section->data + item->offset, item->size);
 		if (content.failed)
 			return kc_error_no_memory();
-		KC_TRY(write_constants(emitter, unit, item, &content));
+		KC_TRY(adapt_content(emitter, unit, item, &content));
 	}
 	*id = kc_elf_writer_add_section(emitter->writer, section->name, section->data ? SHT_PROGBITS : SHT_NOBITS,
 					section->flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR),

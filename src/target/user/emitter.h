@@ -87,6 +87,9 @@ struct kc_placed_symbol kc_emit_facts(const struct kc_emitter *emitter, const st
 /* What reference `ref` of the clone `from` becomes. `reloc` holds section and offset; the rest is filled in. */
 struct kc_error *kc_emit_resolve(struct kc_emitter *emitter, struct kc_emit_unit *unit, const struct kc_diff_item *from,
 				 const struct kc_diff_ref *ref, struct kc_emit_reloc *reloc);
+/* True when the instruction must become a load (opcode 0x8b) from a GOT slot. */
+bool kc_emit_is_slot_load(const struct kc_emitter *emitter, const struct kc_emit_unit *unit,
+			  const struct kc_diff_item *from, const struct kc_diff_ref *ref);
 /* The same for thread-local references. */
 bool kc_emit_is_tls(uint32_t type);
 struct kc_error *kc_emit_resolve_tls(struct kc_emitter *emitter, struct kc_emit_unit *unit,

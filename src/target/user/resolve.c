@@ -158,23 +158,6 @@ static struct kc_error *use_slot(struct kc_emitter *emitter, const struct kc_elf
 	return use(reloc, kc_emit_target(emitter, symbol->name, "@got", STT_OBJECT, slot), ref->rela->addend);
 }
 
-static struct kc_error *use_import(struct kc_emitter *emitter, const struct kc_emit_unit *unit,
-				   const struct kc_diff_item *from, const struct kc_diff_ref *ref,
-				   struct kc_emit_reloc *reloc)
-{
-	const struct kc_elf_symbol *symbol = ref->rela->symbol;
-	bool has_room = reloc->type == R_X86_64_64 || is_got(reloc->type);
-	kc_symbol_id id;
-
-	/* A direct reference to data of another file needs a copy relocation, which only a link can make. */
-	if (!has_room && !ref->is_branch)
-		return kc_emit_no_address(unit, from, symbol, "it is another file's, and too far for this reference");
-	if (ref->is_branch && !has_room)
-		reloc->type = R_X86_64_PLT32;
-	KC_TRY(kc_emit_import(emitter, unit, symbol, &id));
-	return use(reloc, id, ref->rela->addend);
-}
-
 /* The address by which all parts of a position-dependent executable know an imported function: its PLT entry. */
 static uint64_t canonical_plt(const struct kc_emitter *emitter, const char *name)
 {
@@ -186,6 +169,75 @@ static uint64_t canonical_plt(const struct kc_emitter *emitter, const char *name
 			return found[i]->value;
 	}
 	return KC_NO_ADDR;
+}
+
+/* Another changed object of the same file may define it anew. */
+static bool find_foreign_clone(const struct kc_emitter *emitter, const struct kc_emit_unit *unit, const char *name,
+			       const struct kc_diff_item **item, struct kc_emit_unit **owner)
+{
+	for (size_t i = 0; i < emitter->n_units; i++) {
+		struct kc_emit_unit *other = &emitter->units[i];
+		const struct kc_diff *diff = other->object->diff;
+
+		for (size_t j = 0; diff && other != unit && j < diff->n_items; j++) {
+			const struct kc_diff_item *candidate = &diff->items[j];
+
+			if (candidate->clone && candidate->symbol && candidate->symbol->bind != STB_LOCAL &&
+			    !strcmp(candidate->symbol->name, name)) {
+				*item = candidate;
+				*owner = other;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/*
+ * "lea symbol(%rip),%reg" of something that the linked file does not know, as position-independent executables take the
+ * address of other files' data: a load from a GOT slot of the payload does the same in as many bytes.
+ */
+bool kc_emit_is_slot_load(const struct kc_emitter *emitter, const struct kc_emit_unit *unit,
+			  const struct kc_diff_item *from, const struct kc_diff_ref *ref)
+{
+	const struct kc_elf_rela *rela = ref->rela;
+	const struct kc_diff_item *foreign;
+	struct kc_placed_symbol facts;
+	struct kc_emit_unit *owner;
+	const uint8_t *field;
+
+	if (!from->is_function || ref->item || rela->symbol->shndx != SHN_UNDEF || rela->type != R_X86_64_PC32 ||
+	    rela->addend != -4 || rela->offset < from->offset + 3)
+		return false;
+	field = from->section->data + rela->offset;
+	if ((field[-3] & 0xf8) != 0x48 || field[-2] != 0x8d || (field[-1] & 0xc7) != 0x05)
+		return false;
+	facts = kc_emit_facts(emitter, unit, unit->object->diff->patched, rela->symbol);
+	return facts.addr == KC_NO_ADDR && facts.plt == KC_NO_ADDR &&
+	       canonical_plt(emitter, rela->symbol->name) == KC_NO_ADDR &&
+	       !kc_linked_export(emitter->linked, rela->symbol->name) &&
+	       !find_foreign_clone(emitter, unit, rela->symbol->name, &foreign, &owner);
+}
+
+static struct kc_error *use_import(struct kc_emitter *emitter, const struct kc_emit_unit *unit,
+				   const struct kc_diff_item *from, const struct kc_diff_ref *ref,
+				   struct kc_emit_reloc *reloc)
+{
+	const struct kc_elf_symbol *symbol = ref->rela->symbol;
+	bool has_room;
+	kc_symbol_id id;
+
+	if (kc_emit_is_slot_load(emitter, unit, from, ref))
+		reloc->type = R_X86_64_REX_GOTPCRELX;
+	has_room = reloc->type == R_X86_64_64 || is_got(reloc->type);
+
+	/* A direct reference to data of another file needs a copy relocation, which only a link can make. */
+	if (!has_room && !ref->is_branch)
+		return kc_emit_no_address(unit, from, symbol, "it is another file's, and too far for this reference");
+	if (ref->is_branch && !has_room)
+		reloc->type = R_X86_64_PLT32;
+	KC_TRY(kc_emit_import(emitter, unit, symbol, &id));
+	return use(reloc, id, ref->rela->addend);
 }
 
 /* `symbol` is of `elf`: the original object for things with a twin, the patched one for what is not defined there. */
@@ -215,28 +267,6 @@ static struct kc_error *use_symbol(struct kc_emitter *emitter, const struct kc_e
 	if (symbol->bind == STB_LOCAL || symbol->section)
 		return kc_emit_no_address(unit, from, symbol, "the shipped file has no trace of it");
 	return use_import(emitter, unit, from, ref, reloc);
-}
-
-/* Another changed object of the same file may define it anew. */
-static bool find_foreign_clone(struct kc_emitter *emitter, const struct kc_emit_unit *unit, const char *name,
-			       const struct kc_diff_item **item, struct kc_emit_unit **owner)
-{
-	for (size_t i = 0; i < emitter->n_units; i++) {
-		struct kc_emit_unit *other = &emitter->units[i];
-		const struct kc_diff *diff = other->object->diff;
-
-		for (size_t j = 0; diff && other != unit && j < diff->n_items; j++) {
-			const struct kc_diff_item *candidate = &diff->items[j];
-
-			if (candidate->clone && candidate->symbol && candidate->symbol->bind != STB_LOCAL &&
-			    !strcmp(candidate->symbol->name, name)) {
-				*item = candidate;
-				*owner = other;
-				return true;
-			}
-		}
-	}
-	return false;
 }
 
 /* "__func__.3" and the like, unchanged: the target has it, and a pointer to that stays valid without the patch. */
