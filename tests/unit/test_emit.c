@@ -518,6 +518,33 @@ static void cxx_clones_bring_their_unwind_table(void **state)
 	fix_close(&fix);
 }
 
+/* In an executable the compiler expects a copy of other files' data; the patch must do without one. */
+static void addresses_of_new_foreign_data_are_loaded_from_a_slot(void **state)
+{
+	static const struct variant program = { "gcc", "-fPIE -DPROGRAM", "-pie" };
+	const struct kc_elf_section *code;
+	struct fix fix;
+	size_t n = 0;
+
+	(void)state;
+	emit_and_parse(
+		&fix, &program, part,
+		"s/.. MORE ../case 9: { extern char in6addr_any[16]; return memcmp(in6addr_any, zeroed, 400); }/");
+	code = find_symbol(&fix, "exported")->section;
+	for (size_t i = 0; i < code->n_relas; i++) {
+		const struct kc_elf_rela *rela = &code->relas[i];
+
+		if (strcmp(rela->symbol->name, "in6addr_any") != 0)
+			continue;
+		assert_int_equal(rela->type, R_X86_64_REX_GOTPCRELX);
+		assert_int_equal(code->data[rela->offset - 2], 0x8b);
+		n++;
+	}
+	assert_int_equal(n, 1);
+	assert_string_equal(find_import(&fix, "in6addr_any")->version, "GLIBC_2.2.5");
+	fix_close(&fix);
+}
+
 static void c_code_without_unwinders_needs_no_registration(void **state)
 {
 	struct fix fix;
@@ -543,6 +570,7 @@ int main(void)
 		cmocka_unit_test(local_exec_offsets_are_those_of_the_target),
 		cmocka_unit_test(every_kind_of_target_gets_a_payload),
 		cmocka_unit_test(cxx_clones_bring_their_unwind_table),
+		cmocka_unit_test(addresses_of_new_foreign_data_are_loaded_from_a_slot),
 		cmocka_unit_test(c_code_without_unwinders_needs_no_registration),
 	};
 
