@@ -518,6 +518,65 @@ static void cxx_clones_bring_their_unwind_table(void **state)
 	fix_close(&fix);
 }
 
+/* Two objects of one library: the first calls a function that is new in the second, and one that changed there. */
+static void objects_of_one_file_find_each_other(void **state)
+{
+	struct kc_emit_object objects[2] = { { .name = "a.c" }, { .name = "b.c" } };
+	struct kc_placement *placements[2] = { 0 };
+	struct kc_diff *diffs[2] = { 0 };
+	struct fix fix = { 0 };
+	size_t n_calls = 0;
+
+	(void)state;
+	fix.ctx = kc_ctx_new();
+	workshop_open(&fix.shop);
+	workshop_write(&fix.shop, "a.c",
+		       "#define H __attribute__((visibility(\"hidden\")))\n"
+		       "extern H int inner(int), fresh(int); extern int puts(const char *);\n"
+		       "static __attribute__((noinline)) int same(int x) { return puts(\"a\") + x; }\n"
+		       "int outer(int x) { return inner(x) + same(x) /* MORE */; }\n");
+	workshop_write(&fix.shop, "b.c",
+		       "#define H __attribute__((visibility(\"hidden\")))\n"
+		       "extern int puts(const char *);\n"
+		       "static __attribute__((noinline)) int same(int x) { return puts(\"b\") - x; }\n"
+		       "H int inner(int x) { return same(x) * 3; }\n/* MORE */\n");
+	workshop_run(&fix.shop,
+		     "S='-ffunction-sections -fdata-sections'; CC='gcc -O2 -fPIC'; for f in a b; do $CC -c $f.c;"
+		     "$CC -g $S -c $f.c -o $f.orig.o; done; gcc -shared -Wl,--build-id -o truth a.o b.o;"
+		     "strip -o linked truth; sed -i 's,/. MORE ./,+ fresh(x),; s/+ x;/+ x + 1;/' a.c;"
+		     "sed -i 's,/. MORE ./,H int fresh(int x) { return x + 7; },; s/- x;/- x - 1;/; s/. 3/* 4/' b.c;"
+		     "for f in a b; do $CC -g $S -c $f.c -o $f.patched.o; done");
+	fix.linked = workshop_elf(&fix.shop, "linked");
+	fix.truth = workshop_elf(&fix.shop, "truth");
+	for (int i = 0; i < 2; i++) {
+		must(kc_placement_find(fix.ctx, fix.linked, workshop_elf(&fix.shop, i ? "b.o" : "a.o"),
+				       &placements[i]));
+		must(kc_diff_objects(fix.ctx, workshop_elf(&fix.shop, i ? "b.orig.o" : "a.orig.o"),
+				     workshop_elf(&fix.shop, i ? "b.patched.o" : "a.patched.o"), NULL, &diffs[i]));
+		objects[i].placement = placements[i];
+		objects[i].diff = diffs[i];
+	}
+	must(kc_emit_user_payload(fix.ctx, fix.linked, objects, 2, NULL, &fix.out));
+	must(kc_payload_parse(fix.ctx, "payload", fix.out.data, fix.out.size, &fix.payload));
+	check_target_symbols(&fix);
+	/* outer, inner, and two static functions of one name */
+	assert_int_equal(fix.payload->n_functions, 4);
+	assert_int_equal(fix.payload->n_imports, 0);
+	assert_non_null(find_function(&fix, "same@1"));
+	for (size_t i = 0; i < find_symbol(&fix, "outer")->section->n_relas; i++) {
+		const struct kc_elf_symbol *symbol = find_symbol(&fix, "outer")->section->relas[i].symbol;
+
+		n_calls += symbol == find_symbol(&fix, "fresh") || symbol == find_symbol(&fix, "inner") ||
+			   symbol == find_symbol(&fix, "same");
+	}
+	assert_int_equal(n_calls, 3);
+	for (int i = 0; i < 2; i++) {
+		kc_placement_free(placements[i]);
+		kc_diff_free(diffs[i]);
+	}
+	fix_close(&fix);
+}
+
 /* In an executable the compiler expects a copy of other files' data; the patch must do without one. */
 static void addresses_of_new_foreign_data_are_loaded_from_a_slot(void **state)
 {
@@ -570,6 +629,7 @@ int main(void)
 		cmocka_unit_test(local_exec_offsets_are_those_of_the_target),
 		cmocka_unit_test(every_kind_of_target_gets_a_payload),
 		cmocka_unit_test(cxx_clones_bring_their_unwind_table),
+		cmocka_unit_test(objects_of_one_file_find_each_other),
 		cmocka_unit_test(addresses_of_new_foreign_data_are_loaded_from_a_slot),
 		cmocka_unit_test(c_code_without_unwinders_needs_no_registration),
 	};
