@@ -153,11 +153,13 @@ static struct kc_error *add_section(struct kc_emitter *emitter, struct kc_emit_u
 	const struct kc_elf_section *section = item->section;
 	kc_autobuf struct kc_buf content = { 0 };
 
-	if (!section) { /* COMMON: the symbol's value is its alignment */
+	if (!section && item->symbol) { /* COMMON: the symbol's value is its alignment */
 		*id = kc_elf_writer_add_section(emitter->writer, ".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE,
 						item->symbol->value ? item->symbol->value : 1, 0, NULL, item->size);
 		return *id ? NULL : kc_error_no_memory();
 	}
+	if (!section)
+		return kc_error_new(KC_ERR_INPUT, "%s: something without a place", unit->object->name);
 	if (section->data) {
 		kc_buf_append(&content, section->data + item->offset, item->size);
 		if (content.failed)

@@ -31,8 +31,8 @@ static struct kc_error *add_calls(const struct kc_elf *linked, const struct kc_p
 
 		if (!ZYAN_SUCCESS(
 			    ZydisDecoderDecodeInstruction(decoder, NULL, code + at, fragment->size - at, &instruction)))
-			return kc_error_new(KC_ERR_INPUT, "%s: no instruction at 0x%llx", linked->name,
-					    (unsigned long long)(fragment->addr + at));
+			return kc_error_new(KC_ERR_INPUT, "%s: no instruction at 0x%lx", linked->name,
+					    fragment->addr + at);
 		if (instruction.meta.category != ZYDIS_CATEGORY_CALL)
 			continue;
 		entry = kc_array_add(returns, n);
