@@ -57,25 +57,6 @@ static const Elf64_Phdr *find_segment(const struct segments *segments, uint32_t 
 	return NULL;
 }
 
-/* The address where the loader finds r_debug: the value of DT_DEBUG, 0 while it is not set. */
-static bool read_debug_addr(int mem, const struct segments *segments, uint64_t *debug)
-{
-	const Elf64_Phdr *dynamic = find_segment(segments, PT_DYNAMIC);
-	Elf64_Dyn entry;
-
-	*debug = 0;
-	for (size_t i = 0; dynamic && i < N_DYNAMIC_MAX && i < dynamic->p_memsz / sizeof(entry); i++) {
-		if (!read_memory(mem, segments->bias + dynamic->p_vaddr + i * sizeof(entry), &entry, sizeof(entry)) ||
-		    entry.d_tag == DT_NULL)
-			return false;
-		if (entry.d_tag == DT_DEBUG) {
-			*debug = entry.d_un.d_ptr;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* The program's own segments, as the kernel told the loader. False during exec, before it did. */
 static struct kc_error *read_program(pid_t pid, int mem, struct segments *program, bool *complete)
 {
@@ -108,19 +89,33 @@ static struct kc_error *read_program(pid_t pid, int mem, struct segments *progra
 	return NULL;
 }
 
-/* Is the list of objects complete and not being changed? A static program has none. */
-static bool list_is_consistent(int mem, const struct segments *program)
+/* Is the list of objects complete and not being changed? */
+static bool debug_is_consistent(int mem, uint64_t addr)
 {
 	struct r_debug debug;
-	uint64_t addr;
 
-	if (!find_segment(program, PT_INTERP))
-		return true;
-	/* Linked without DT_DEBUG: nothing to ask. */
-	if (!read_debug_addr(mem, program, &addr))
-		return true;
 	return addr && read_memory(mem, addr, &debug, sizeof(debug)) && debug.r_version > 0 && debug.r_map &&
 	       debug.r_state == RT_CONSISTENT;
+}
+
+/* What cannot be read is not there yet. A static program has no list; one without DT_DEBUG shows none. */
+static bool list_is_consistent(int mem, const struct segments *program)
+{
+	const Elf64_Phdr *dynamic = find_segment(program, PT_DYNAMIC);
+	size_t n = dynamic ? dynamic->p_memsz / sizeof(Elf64_Dyn) : 0;
+	Elf64_Dyn entries[N_DYNAMIC_MAX];
+
+	if (!find_segment(program, PT_INTERP) || !n)
+		return true;
+	if (n > N_DYNAMIC_MAX)
+		n = N_DYNAMIC_MAX;
+	if (!read_memory(mem, program->bias + dynamic->p_vaddr, entries, n * sizeof(*entries)))
+		return false;
+	for (size_t i = 0; i < n && entries[i].d_tag != DT_NULL; i++) {
+		if (entries[i].d_tag == DT_DEBUG)
+			return debug_is_consistent(mem, entries[i].d_un.d_ptr);
+	}
+	return true;
 }
 
 static struct kc_error *read_maps(pid_t pid, struct range **ranges, size_t *n)

@@ -122,32 +122,43 @@ static void read_build_id(const struct kc_process_view *view, const Elf64_Phdr *
 	}
 }
 
+/* A string of at most NAME_SIZE_MAX bytes (caller frees); NULL when there is none. The page behind it need not exist.
+ */
+static char *read_name(const struct kc_process_view *view, uint64_t addr)
+{
+	size_t size = NAME_SIZE_MAX, in_page = 4096 - addr % 4096;
+	char name[NAME_SIZE_MAX];
+
+	if (kc_process_read(view, addr, name, size)) {
+		size = in_page < size ? in_page : size;
+		if (kc_process_read(view, addr, name, size))
+			return NULL;
+	}
+	return *name && memchr(name, '\0', size) ? strdup(name) : NULL;
+}
+
 /* The soname in memory (caller frees), or NULL. */
 static char *read_soname(const struct kc_process_view *view, const Elf64_Phdr *dynamic, const struct kc_object *object)
 {
-	uint64_t strings = 0, soname = UINT64_MAX, addr = object->bias + dynamic->p_vaddr;
-	char name[NAME_SIZE_MAX];
-	Elf64_Dyn entry;
+	size_t n = dynamic->p_memsz / sizeof(Elf64_Dyn);
+	uint64_t strings = 0, soname = UINT64_MAX;
+	Elf64_Dyn entries[DYNAMIC_MAX];
 
-	for (size_t i = 0; i < DYNAMIC_MAX; i++, addr += sizeof(entry)) {
-		if (kc_process_read(view, addr, &entry, sizeof(entry)) || entry.d_tag == DT_NULL)
-			break;
-		if (entry.d_tag == DT_STRTAB)
-			strings = entry.d_un.d_ptr;
-		if (entry.d_tag == DT_SONAME)
-			soname = entry.d_un.d_val;
+	if (n > DYNAMIC_MAX)
+		n = DYNAMIC_MAX;
+	if (kc_process_read(view, object->bias + dynamic->p_vaddr, entries, n * sizeof(*entries)))
+		return NULL;
+	for (size_t i = 0; i < n && entries[i].d_tag != DT_NULL; i++) {
+		if (entries[i].d_tag == DT_STRTAB)
+			strings = entries[i].d_un.d_ptr;
+		if (entries[i].d_tag == DT_SONAME)
+			soname = entries[i].d_un.d_val;
 	}
 	if (!strings || soname == UINT64_MAX)
 		return NULL;
 	if (strings < object->start) /* the loader relocates this pointer in most objects, but not in all */
 		strings += object->bias;
-	for (size_t i = 0; i < sizeof(name); i++) {
-		if (kc_process_read(view, strings + soname + i, &name[i], 1))
-			return NULL;
-		if (!name[i])
-			return i ? strdup(name) : NULL;
-	}
-	return NULL;
+	return read_name(view, strings + soname);
 }
 
 /* Names end up in reports: no control characters, no '/'. */
