@@ -144,6 +144,18 @@ static struct kc_error *check_read(const struct maker *m, const struct kc_compil
 	return NULL;
 }
 
+/* Errors shall name the source, not a temporary file. */
+static struct kc_error *object_read(struct kc_ctx *ctx, const struct kc_compile_job *job, struct kc_object *object,
+				    struct kc_elf **elf)
+{
+	struct kc_buf *file = &object->files[job->variant];
+	int err = kc_file_read(job->object_path, OBJECT_LIMIT, file);
+
+	if (err)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", job->object_path);
+	return kc_elf_parse(ctx, object->name, file->data, file->size, elf);
+}
+
 static struct kc_error *objects_parse(const struct maker *m, struct kc_objects *objects)
 {
 	size_t root_size = strlen(m->tree->source_dir);
@@ -160,9 +172,9 @@ static struct kc_error *objects_parse(const struct maker *m, struct kc_objects *
 		object->command = jobs[0].command;
 		object->name = !strncmp(file, m->tree->source_dir, root_size) ? file + root_size + 1 : file;
 		KC_TRY(check_read(m, &jobs[KC_VARIANT_PATCHED]));
-		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_PLAIN].object_path, &object->plain));
-		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_ORIGINAL].object_path, &object->original));
-		KC_TRY(kc_elf_open(m->ctx, jobs[KC_VARIANT_PATCHED].object_path, &object->patched));
+		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_PLAIN], object, &object->plain));
+		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_ORIGINAL], object, &object->original));
+		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_PATCHED], object, &object->patched));
 	}
 	return NULL;
 }
@@ -249,6 +261,8 @@ void kc_objects_free(struct kc_objects *objects)
 		kc_elf_free(objects->items[i].plain);
 		kc_elf_free(objects->items[i].original);
 		kc_elf_free(objects->items[i].patched);
+		for (size_t j = 0; j < N_VARIANTS; j++)
+			kc_buf_free(&objects->items[i].files[j]);
 	}
 	free(objects->items);
 	free(objects);

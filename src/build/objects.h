@@ -6,14 +6,16 @@
 #ifndef KC_BUILD_OBJECTS_H
 #define KC_BUILD_OBJECTS_H
 
+#include "base/buf.h"
 #include "build/overlay.h"
 #include "build/touched.h"
 #include "elf/elf_file.h"
 
 struct kc_object {
 	const struct kc_compile_command *command;
-	const char *name; /* the source's path, relative to the source folder; for messages */
-	struct kc_elf *plain, *original, *patched;
+	const char *name;			   /* the source's path, relative to the source folder; for messages */
+	struct kc_elf *plain, *original, *patched; /* named as the object is */
+	struct kc_buf files[3];			   /* their bytes */
 };
 
 struct kc_objects {

@@ -65,7 +65,7 @@ static struct kc_error *prove_one(struct kc_ctx *ctx, const struct kc_object *ob
 		return NULL;
 	}
 	if (code == KC_ERR_PROOF) {
-		*mismatch = kc_error_prefix(err, "%s", object->name);
+		*mismatch = err;
 		return NULL;
 	}
 	if (err)
