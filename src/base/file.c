@@ -99,6 +99,8 @@ int kc_dir_make(const char *path, mode_t mode)
 
 	if (!copy)
 		return -ENOMEM;
+	if (!*copy)
+		return -ENOENT;
 	for (char *p = copy + 1; *p; p++) {
 		if (*p != '/')
 			continue;

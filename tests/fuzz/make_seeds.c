@@ -2,11 +2,12 @@
 /*
  * Writes the seeds of the fuzz targets, DIR/TARGET/NAME, with the code that writes such files in earnest.
  *
- *	make_seeds DIR ELF-FILE…          (each ELF file becomes a seed of "elf")
+ *	make_seeds DIR ELF-FILE…          (each ELF file becomes a seed of "elf" and "process")
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "apply/user_record.h"
 #include "base/file.h"
 #include "sample.h"
 #include "sign/envelope.h"
@@ -69,6 +70,29 @@ static void write_fixes(const char *dir)
 	write_text_seed(dir, "fix", "new-file", "--- /dev/null\n+++ b/a.h\n@@ -0,0 +1 @@\n+#define A \\\n");
 }
 
+/* The mapping of a patch with one entry, as the patcher leaves it in a process. */
+static void write_record(const char *dir)
+{
+	struct {
+		struct kc_record_header header;
+		struct kc_record_entry entry;
+	} record = { .header = { .version = KC_RECORD_VERSION,
+				 .state = KC_RECORD_APPLIED,
+				 .size = 8192,
+				 .text_size = 4096,
+				 .code_offset = 1024,
+				 .code_size = 64,
+				 .level = 1,
+				 .n_entries = 1,
+				 .build_id_size = 20,
+				 .patchset = "U20261123_01",
+				 .object = "libcrypto.so.3" } };
+
+	memcpy(record.header.magic, KC_RECORD_MAGIC, KC_RECORD_MAGIC_SIZE);
+	memset(record.header.hash, 'a', 64);
+	write_seed(dir, "process", "record", &record, sizeof(record));
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -83,12 +107,14 @@ int main(int argc, char **argv)
 			"path:/usr/[a-z]*/doc?er\n\nregex:^/usr/bin/[[:alnum:]]+$|(/|x)*y\n");
 	write_signed(ctx, argv[1]);
 	write_fixes(argv[1]);
+	write_record(argv[1]);
 	for (int i = 2; i < argc; i++) {
 		kc_autobuf struct kc_buf file = { 0 };
 
 		if (kc_file_read(argv[i], 1 << 20, &file))
 			sample_must(kc_error_new(KC_ERR_SYSTEM, "cannot read %s", argv[i]));
 		write_seed(argv[1], "elf", kc_path_name(argv[i]), file.data, file.size);
+		write_seed(argv[1], "process", kc_path_name(argv[i]), file.data, file.size);
 	}
 	return 0;
 }

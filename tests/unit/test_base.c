@@ -119,6 +119,7 @@ static void file_write_atomic_replaces_and_read_obeys_its_limit(void **state)
 	assert_string_equal(buf.data, "two!");
 	assert_int_equal(kc_dir_make(deep, 0700), 0);
 	assert_int_equal(kc_dir_make(deep, 0700), 0);
+	assert_int_equal(kc_dir_make("", 0700), -ENOENT);
 	assert_int_equal(kc_tree_remove(dir), 0);
 	assert_int_equal(kc_tree_remove(dir), 0);
 	assert_int_not_equal(stat(dir, &st), 0);
