@@ -50,6 +50,23 @@ static void run_clear(struct run *run)
 	kc_process_view_free(session->view);
 }
 
+/* ---- again while busy ---- */
+
+/* Sleeps before the next try; false when the time is over. */
+static bool may_retry(struct run *run, const struct kc_error *err)
+{
+	uint64_t now = kc_now_ns(), left;
+	unsigned delay;
+
+	if (!err || kc_error_code(err) != KC_ERR_BUSY || now >= run->end_ns)
+		return false;
+	left = (run->end_ns - now) / 1000;
+	delay = run->delay_us + (unsigned)(now % run->delay_us) / 2; /* jitter: do not beat in step with the target */
+	kc_nap(delay < left ? delay : (unsigned)left + 1);
+	run->delay_us = run->delay_us * 2 > DELAY_MAX_US ? DELAY_MAX_US : run->delay_us * 2;
+	return true;
+}
+
 /* ---- open ---- */
 
 static struct kc_error *open_for_writing(struct kc_process_view *view)
@@ -74,9 +91,19 @@ static struct kc_error *refuse_traced(const struct kc_process_view *view)
 	if (kc_thread_status(view->pid, view->pid, &status))
 		return kc_error_new(KC_ERR_EXITED, "process %d has ended", view->pid);
 	if (status.tracer)
-		return kc_error_new(KC_ERR_TRACED, "process %d (%s) is traced by process %d", view->pid, view->comm,
-				    status.tracer);
+		return kc_traced_error(view->pid, status.tracer);
 	return NULL;
+}
+
+static struct kc_error *wait_for_tracer(struct run *run)
+{
+	struct kc_error *err = NULL;
+
+	do {
+		kc_error_free(err);
+		err = refuse_traced(run->session.view);
+	} while (may_retry(run, err));
+	return err;
 }
 
 static struct kc_error *run_open(struct kc_ctx *ctx, pid_t pid, struct run *run)
@@ -92,26 +119,9 @@ static struct kc_error *run_open(struct kc_ctx *ctx, pid_t pid, struct run *run)
 	if (pid == getpid())
 		return kc_error_new(KC_ERR_REFUSED, "a process cannot patch itself");
 	KC_TRY(kc_process_view_open(ctx, pid, &session->view));
-	KC_TRY(refuse_traced(session->view));
+	KC_TRY(wait_for_tracer(run));
 	KC_TRY(open_for_writing(session->view));
 	return kc_records_read(ctx, session->view, &session->records, &session->n_records);
-}
-
-/* ---- again while busy ---- */
-
-/* Sleeps before the next try; false when the time is over. */
-static bool may_retry(struct run *run, const struct kc_error *err)
-{
-	uint64_t now = kc_now_ns(), left;
-	unsigned delay;
-
-	if (!err || kc_error_code(err) != KC_ERR_BUSY || now >= run->end_ns)
-		return false;
-	left = (run->end_ns - now) / 1000;
-	delay = run->delay_us + (unsigned)(now % run->delay_us) / 2; /* jitter: do not beat in step with the target */
-	kc_nap(delay < left ? delay : (unsigned)left + 1);
-	run->delay_us = run->delay_us * 2 > DELAY_MAX_US ? DELAY_MAX_US : run->delay_us * 2;
-	return true;
 }
 
 static struct kc_error *remote_run(struct run *run, const struct kc_range *quiet, size_t n_quiet,
@@ -436,6 +446,18 @@ static struct kc_error *patch(struct run *run, struct kc_patch *const *patches, 
 	return err ? err : kc_steal(nothing);
 }
 
+/* What failed because the process was ending says so. */
+static struct kc_error *name_ending(pid_t pid, struct kc_error *err)
+{
+	struct kc_thread_status status;
+
+	if (!err || kc_error_code(err) == KC_ERR_NOTHING || kc_error_code(err) == KC_ERR_NO_PROCESS ||
+	    (kc_thread_status(pid, pid, &status) == 0 && status.state != 'Z' && status.state != 'X'))
+		return err;
+	kc_error_free(err);
+	return kc_error_new(KC_ERR_EXITED, "process %d has ended", pid);
+}
+
 struct kc_error *kc_user_patch(struct kc_ctx *ctx, pid_t pid, struct kc_patch *const *patches, size_t n_patches,
 			       const struct kc_user_options *options, struct kc_user_result *result)
 {
@@ -447,7 +469,7 @@ struct kc_error *kc_user_patch(struct kc_ctx *ctx, pid_t pid, struct kc_patch *c
 	if (!err)
 		err = patch(&run, patches, n_patches);
 	run_clear(&run);
-	return err;
+	return name_ending(pid, err);
 }
 
 static bool has_something(const struct kc_session *session, const char *patchset)
@@ -491,5 +513,5 @@ struct kc_error *kc_user_unpatch(struct kc_ctx *ctx, pid_t pid, const char *patc
 	if (!err)
 		err = unpatch(&run, patchset);
 	run_clear(&run);
-	return err;
+	return name_ending(pid, err);
 }

@@ -14,6 +14,7 @@
 #define STOPPED_LIMIT ((uint64_t)64 << 20) /* of memory that is there: some 15 ms */
 #define RUNNING_LIMIT ((uint64_t)4 << 30)
 #define CHUNK_PAGES (sizeof(((struct kc_scratch *)0)->words) / KC_PAGE)
+#define CONTROL_BLOCK_ROOM 16384   /* with the thread-local variables of the program */
 #define PAGE_IS_THERE (3ull << 62) /* present or swapped out, in /proc/PID/pagemap */
 
 struct search {
@@ -32,26 +33,28 @@ struct context {
 	uint64_t sp;	     /* where it is suspended */
 };
 
-/* A mapping that is the stack of a thread which is checked on its own: below its sp all words are stale. */
-static bool is_thread_stack(const struct kc_stop *stop, size_t index)
+/*
+ * A thread's control block lies at the top of its stack and begins with its own address, twice. The C library keeps the
+ * stacks of threads that have ended; those have one, too.
+ */
+static bool ends_in_control_block(const struct kc_process_view *view, const struct kc_map *map)
 {
-	const struct kc_process_view *view = stop->fresh;
-	const struct kc_map *map = &view->maps[index], *below = index ? &view->maps[index - 1] : NULL;
+	uint64_t words[CONTROL_BLOCK_ROOM / sizeof(uint64_t)];
+	uint64_t size = map->end - map->start < sizeof(words) ? map->end - map->start : sizeof(words);
+	uint64_t start = map->end - size;
 
-	if (strcmp(map->path, "[stack]") == 0)
-		return true;
-	for (size_t i = 0; i < stop->n_tracees; i++) {
-		const struct kc_tracee *tracee = &stop->tracees[i];
-		uint64_t sp = tracee->sp ? tracee->sp : tracee->look.blocked ? tracee->look.sp : 0;
-		uint64_t top = tracee->sp ? tracee->thread_pointer : sp;
-
-		if (sp >= map->start && sp < map->end && top >= map->start && top < map->end)
+	if (kc_process_read(view, start, words, size))
+		return false;
+	for (size_t i = size / sizeof(*words) - 2; i-- > 0;)
+		if (words[i] == start + 8 * i && words[i + 2] == words[i])
 			return true;
-		/* one that still runs: it has a guard page below */
-		if (!sp && !tracee->gone && below && below->end == map->start && !below->read && !below->write)
-			return true;
-	}
 	return false;
+}
+
+/* The stack of a thread, which is checked on its own: below its stack pointer all words are stale. */
+static bool is_thread_stack(const struct kc_process_view *view, const struct kc_map *map)
+{
+	return strcmp(map->path, "[stack]") == 0 || ends_in_control_block(view, map);
 }
 
 /* Memory of the patches themselves holds pointers to their code, but no stacks. */
@@ -59,7 +62,7 @@ static bool is_searched(const struct kc_stop *stop, size_t index)
 {
 	const struct kc_map *map = &stop->fresh->maps[index];
 
-	return map->read && map->write && !map->exec && !map->shared && !is_thread_stack(stop, index);
+	return map->read && map->write && !map->exec && !map->shared && !is_thread_stack(stop->fresh, map);
 }
 
 /* Positions in a ucontext_t, in words from uc_stack.ss_sp on. */

@@ -19,6 +19,7 @@
 
 #define STOP_MAX_MS 20
 #define LEAVE_NS 300000		/* for running threads to leave the code that changes; doubled with each attempt */
+#define BLOCKED_NS 50000	/* for each blocked thread to stop, beside the limit */
 #define SETTLE_NS 1000000000ull /* for an interrupted thread to stop although the attempt is over */
 
 /* ---- look ---- */
@@ -121,8 +122,7 @@ static struct kc_error *wait_for(struct kc_stop *stop, bool running, uint64_t en
 			if (now > end_ns)
 				return kc_error_new(KC_ERR_BUSY, "process %d: thread %d does not stop",
 						    stop->transition->view->pid, tracee->tid);
-			if (now - begin > 50000)
-				kc_nap(10);
+			kc_nap(10);
 		}
 		kc_tracee_hide(tracee);
 		if (tracee->stopped)
@@ -225,17 +225,15 @@ static struct kc_error *stop_and_check_running(struct kc_stop *stop, uint64_t en
 	}
 }
 
-static struct kc_error *stop_and_check(struct kc_stop *stop, uint64_t end_ns)
+/* The limit is for running threads; that many blocked ones cannot stop in it, and miss nothing. */
+static struct kc_error *stop_and_check(struct kc_stop *stop, uint64_t max_ns)
 {
 	interrupt(stop, false);
-	KC_TRY(wait_for(stop, false, end_ns));
+	KC_TRY(wait_for(stop, false, stop->stop_ns + max_ns + stop->n_tracees * BLOCKED_NS));
 	KC_TRY(check_blocked(stop));
 	KC_TRY(kc_stop_search_memory(stop, false));
 	stop->begin_ns = kc_now_ns();
-	if (stop->begin_ns > end_ns && !stop->fresh)
-		return kc_error_new(KC_ERR_BUSY, "process %d: its threads did not stop in time",
-				    stop->transition->view->pid);
-	KC_TRY(stop_and_check_running(stop, stop->begin_ns + (end_ns - stop->stop_ns)));
+	KC_TRY(stop_and_check_running(stop, stop->begin_ns + max_ns));
 	KC_TRY(kc_stop_search_memory(stop, true));
 	return kc_stop_is_complete(stop);
 }
@@ -351,7 +349,7 @@ static struct kc_error *attempt(void *data)
 		err = look(stop);
 	if (!err) {
 		stop->stop_ns = kc_now_ns();
-		err = stop_and_check(stop, stop->stop_ns + (uint64_t)max_ms * 1000000);
+		err = stop_and_check(stop, (uint64_t)max_ms * 1000000);
 	}
 	if (!err)
 		err = write_all(stop);

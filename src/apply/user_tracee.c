@@ -7,6 +7,7 @@
 #include "apply/user_tracee.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 struct tracer {
 	kc_tracer_fn *fn;
 	void *data;
+	pid_t tid;
 	struct kc_error *err;
 };
 
@@ -29,6 +31,7 @@ static void *tracer_main(void *arg)
 	struct tracer *tracer = arg;
 
 	prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+	tracer->tid = (pid_t)syscall(SYS_gettid);
 	tracer->err = tracer->fn(tracer->data);
 	return NULL;
 }
@@ -43,6 +46,9 @@ struct kc_error *kc_on_tracer(kc_tracer_fn *fn, void *data)
 	if (ret)
 		return kc_error_errno(KC_ERR_SYSTEM, ret, "cannot start a thread");
 	pthread_join(thread, NULL);
+	/* joined is not yet gone: the kernel lets go of the tracees a little later */
+	while (syscall(SYS_tgkill, getpid(), tracer.tid, 0) == 0)
+		kc_nap(10);
 	return tracer.err;
 }
 
@@ -149,6 +155,7 @@ static void shorten_timeout(const struct kc_tracee *tracee, struct user_regs_str
 	if (!tracee->look.blocked || kc_thread_runs(tracee->pid, tracee->tid, &runs) || runs > tracee->look.runs + 1)
 		return;
 	passed = tracee->slept_ms + (kc_now_ns() - tracee->look_ns) / 1000000;
+	passed -= passed ? 1 : 0; /* rather late than early */
 	regs->r10 = passed < (uint64_t)timeout ? (uint64_t)timeout - passed : 0;
 }
 
@@ -205,12 +212,31 @@ void kc_tracee_continue(struct kc_tracee *tracee)
 	tracee->interrupted = false;
 }
 
+/* Another run of this program will be done soon. */
+static bool is_our_program(pid_t pid)
+{
+	char path[64], ours[PATH_MAX], theirs[PATH_MAX];
+	ssize_t n_ours, n_theirs;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n_ours = readlink("/proc/self/exe", ours, sizeof(ours));
+	n_theirs = readlink(path, theirs, sizeof(theirs));
+	return n_ours > 0 && n_ours == n_theirs && memcmp(ours, theirs, (size_t)n_ours) == 0;
+}
+
+struct kc_error *kc_traced_error(pid_t pid, pid_t tracer)
+{
+	if (is_our_program(tracer))
+		return kc_error_new(KC_ERR_BUSY, "process %d is being patched by process %d", pid, tracer);
+	return kc_error_new(KC_ERR_TRACED, "process %d is traced by process %d", pid, tracer);
+}
+
 struct kc_error *kc_tracee_refusal(const struct kc_tracee *tracee, int errnum)
 {
 	struct kc_thread_status status;
 
 	if (errnum == EPERM && kc_thread_status(tracee->pid, tracee->tid, &status) == 0 && status.tracer)
-		return kc_error_new(KC_ERR_TRACED, "process %d is traced by process %d", tracee->pid, status.tracer);
+		return kc_traced_error(tracee->pid, status.tracer);
 	if (errnum == EPERM || errnum == EACCES)
 		return kc_error_new(KC_ERR_PERMISSION, "not permitted to trace process %d", tracee->pid);
 	return kc_error_errno(KC_ERR_SYSTEM, errnum, "cannot trace thread %d of process %d", tracee->tid, tracee->pid);

@@ -55,6 +55,8 @@ void kc_tracee_hide(struct kc_tracee *tracee);
 void kc_tracee_release(struct kc_tracee *tracee);
 /* The same without detaching: it runs on, still seized. */
 void kc_tracee_continue(struct kc_tracee *tracee);
+/* KC_ERR_TRACED; KC_ERR_BUSY when the tracer is this program. */
+struct kc_error *kc_traced_error(pid_t pid, pid_t tracer);
 /* Why could it not be seized? */
 struct kc_error *kc_tracee_refusal(const struct kc_tracee *tracee, int errnum);
 
