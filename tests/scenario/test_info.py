@@ -10,6 +10,9 @@ from hosts import box, host  # noqa: F401 (fixtures)
 VALUE = lab.edit("value.c", "return x * 3 + 1;", "return x * 3 + 2;", cve="CVE-2026-10001")
 ONE = lab.edit("one.c", "return x + one_base;", "return x + one_base + 1;", cve="CVE-2026-9002")
 BETTER = lab.edit("value.c", "return x * 3 + 1;", "return x * 3 + 3;", cve="CVE-2026-10001\nCVE: CVE-2026-10003")
+OVERLAP = lab.edit(
+    "hold.c", "{\n\tif (stay)\n\t\tblock();\n\treturn x + 1;", "{\n\tif (stay)\n\t\tblock();\n\treturn x + 2;",
+    cve="CVE-2026-10004", header="Consistency: function\n")
 
 
 @pytest.fixture
@@ -104,6 +107,22 @@ def test_code_that_is_not_as_recorded_does_not_count(host, worker, spawn, value_
         memory.write(old)
     entry = host.info(target).get("program", {})
     assert entry.get("cve", []) == [], entry
+
+
+def test_a_thread_in_old_code_keeps_the_fix_from_counting(host, worker, spawn, make_patch):
+    """`Consistency: function` lets old and new code overlap: until the thread has left, the hole is open."""
+    target = spawn(worker)
+    threads = set(lab.os.listdir(f"/proc/{target.pid}/task"))
+    target.ask("enter plain")
+    lab.wait_until(lambda: target.ask("inside") == 1, what="the thread blocks")
+    [inside] = set(lab.os.listdir(f"/proc/{target.pid}/task")) - threads
+    host.patch(target, make_patch(worker, OVERLAP), wait=5)
+    entry = host.info(target)["program"]
+    assert entry["patchlvl"] == 1 and entry["cve"] == [] and inside in entry["problem"].split(), entry
+    assert "does not count" in host.ctl("info", "-p", target.pid).out
+    target.ask("leave")
+    target.ask("join")
+    assert host.info(target)["program"]["cve"] == ["CVE-2026-10004"]
 
 
 def test_errors_of_info(host, spawn, worker):
