@@ -160,6 +160,15 @@ def test_blacklisted_programs_stay_as_they_are(host, worker, spawn, make_patch, 
     soon(target, "value 10", 32)
 
 
+def test_it_has_itself_patched(host, worker, make_patch, serve, folder):
+    """It maps outdated libraries as others do; here one that it is given to carry."""
+    put(folder, make_patch(worker, lab.edit("one.c", "return x + one_base;", "return x + one_base + 1;"), "libone.so.1"))
+    server = serve(folder, environment={
+        "LD_PRELOAD": str(worker.run / "libone.so.1"), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    entry = host.info(server.pid)
+    assert entry["comm"] == "libcare-server" and entry["libone.so.1"]["patchlvl"] == 1, f"{entry}: {server.text()}"
+
+
 def test_it_tells_the_service_manager(worker, make_patch, serve, folder, tmp_path):
     put(folder, make_patch(worker, VALUE))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
