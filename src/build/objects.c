@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "build/objects.h"
 
-#include <errno.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include "base/file.h"
 #include "build/compile.h"
 #include "build/depfile.h"
+#include "build/scratch.h"
 #include "sign/hash.h"
 
 enum { OBJECT_LIMIT = 1 << 30, N_VARIANTS = 3 };
@@ -188,40 +188,23 @@ static struct kc_error *make(struct maker *m, struct kc_objects *objects)
 
 /*
  * Hundreds of symbolic links cost as much as a compilation on a disk, and nothing in memory. `work_dir` serves where
- * there is no file system in memory. The folder is made; the caller removes it.
+ * there is no file system in memory.
  */
-static struct kc_error *overlay_dir_make(const char *work_dir, char **dir)
+static const char *overlay_base(const char *work_dir)
 {
 	struct statfs fs;
-	char *template;
 
-	if (!statfs("/dev/shm", &fs) && fs.f_type == TMPFS_MAGIC && !access("/dev/shm", W_OK | X_OK))
-		work_dir = "/dev/shm";
-	template = kc_path_join(work_dir, "kcare-overlay-XXXXXX");
-	if (!template)
-		return kc_error_no_memory();
-	if (!mkdtemp(template)) {
-		free(template);
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot make a folder in %s", work_dir);
-	}
-	*dir = template;
-	return NULL;
-}
-
-static void overlay_dir_remove(char **dir)
-{
-	if (*dir)
-		kc_tree_remove(*dir);
-	free(*dir);
+	return !statfs("/dev/shm", &fs) && fs.f_type == TMPFS_MAGIC && !access("/dev/shm", W_OK | X_OK) ? "/dev/shm"
+													: work_dir;
 }
 
 static struct kc_error *make_in_overlay(struct maker *m, struct kc_objects *objects)
 {
-	KC_CLEANUP(overlay_dir_remove) char *dir = NULL;
+	kc_autoscratch struct kc_scratch scratch = { 0 };
 	kc_autooverlay struct kc_overlay *overlay = NULL;
 
-	KC_TRY(overlay_dir_make(m->work_dir, &dir));
-	KC_TRY(kc_overlay_new(dir, &overlay));
+	KC_TRY(kc_scratch_make(overlay_base(m->work_dir), &scratch));
+	KC_TRY(kc_overlay_new(scratch.path, &overlay));
 	KC_TRY(kc_touched_overlay(m->tree, m->touched, overlay));
 	m->overlay = overlay;
 	return make(m, objects);

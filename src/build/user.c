@@ -2,7 +2,6 @@
 /* From fixes to patch files: the way of kcare-build user, step by step. */
 #include "build/user.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/array.h"
@@ -11,6 +10,7 @@
 #include "build/proof.h"
 #include "build/manifest.h"
 #include "build/objects.h"
+#include "build/scratch.h"
 #include "build/touched.h"
 #include "build/tree.h"
 #include "patch/user_payload.h"
@@ -46,14 +46,6 @@ static void outputs_clear(struct outputs *outputs)
 	free(outputs->items);
 }
 
-/* The scratch folder of one run. */
-static void work_dir_remove(char **dir)
-{
-	if (*dir)
-		kc_tree_remove(*dir);
-	free(*dir);
-}
-
 static struct kc_error *check_request(const struct kc_build_user_request *request)
 {
 	if (!request->level)
@@ -76,20 +68,6 @@ static struct kc_error *read_fixes(struct kc_ctx *ctx, const char *const *paths,
 			return kc_error_no_memory();
 		KC_TRY(kc_fix_read(ctx, *paths, slot));
 	}
-	return NULL;
-}
-
-static struct kc_error *work_dir_make(const struct kc_tree *tree, char **dir)
-{
-	char *template = kc_path_join(tree->scratch_dir, "kcare-build-XXXXXX");
-
-	if (!template)
-		return kc_error_no_memory();
-	if (!mkdtemp(template)) {
-		free(template);
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot make a folder in %s", tree->scratch_dir);
-	}
-	*dir = template;
 	return NULL;
 }
 
@@ -181,7 +159,7 @@ struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_re
 {
 	KC_CLEANUP(fixes_clear) struct fixes fixes = { 0 };
 	KC_CLEANUP(outputs_clear) struct outputs outputs = { 0 };
-	KC_CLEANUP(work_dir_remove) char *work_dir = NULL;
+	kc_autoscratch struct kc_scratch work = { 0 };
 	kc_autokey struct kc_key *key = NULL;
 	kc_autotree struct kc_tree *tree = NULL;
 	kc_autotouched struct kc_touched *touched = NULL;
@@ -194,8 +172,8 @@ struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_re
 	KC_TRY(kc_key_load(ctx, request->key_path, &key));
 	KC_TRY(kc_tree_open(ctx, request, &tree));
 	KC_TRY(kc_touched_find(ctx, tree, fixes.items, fixes.n_items, request->jobs, &touched));
-	KC_TRY(work_dir_make(tree, &work_dir));
-	KC_TRY(kc_objects_make(ctx, tree, touched, work_dir, request->jobs, &objects));
+	KC_TRY(kc_scratch_make(tree->scratch_dir, &work));
+	KC_TRY(kc_objects_make(ctx, tree, touched, work.path, request->jobs, &objects));
 	KC_TRY(kc_proof_prove(ctx, tree, touched, objects, &list));
 	KC_TRY(kc_proof_compare(ctx, list, request->allowed));
 	KC_TRY(emit_all(ctx, request, &fixes, tree, list, key, &outputs));
