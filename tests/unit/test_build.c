@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Fixes, compile commands, overlays and the archive's source list; the whole way is tested by tests/scenario. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -17,6 +19,7 @@
 #include "build/depfile.h"
 #include "build/fix.h"
 #include "build/overlay.h"
+#include "build/scratch.h"
 #include "build/words.h"
 
 static struct kc_ctx *ctx;
@@ -459,6 +462,32 @@ static void dependencies_are_parsed(void **state)
 	assert_int_equal(n, 4);
 }
 
+/* What a killed build left is removed by the next one; what is in use or new stays. */
+static void stale_scratch_folders_are_removed(void **state)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	char base[] = "/tmp/kcare-test-XXXXXX";
+	kc_autofree char *stale = NULL, *fresh = NULL;
+	struct kc_scratch first = { 0 }, second = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(base));
+	stale = kc_path_join(base, "kcare-build-stale");
+	fresh = kc_path_join(base, "kcare-build-fresh");
+	assert_int_equal(mkdir(stale, 0700), 0);
+	assert_int_equal(mkdir(fresh, 0700), 0);
+	assert_ok(kc_scratch_make(base, &first));
+	assert_int_equal(utimensat(AT_FDCWD, stale, old, 0), 0);
+	assert_int_equal(utimensat(AT_FDCWD, first.path, old, 0), 0);
+	assert_ok(kc_scratch_make(base, &second));
+	assert_int_not_equal(access(stale, F_OK), 0);
+	assert_int_equal(access(fresh, F_OK), 0);
+	assert_int_equal(access(first.path, F_OK), 0);
+	kc_scratch_remove(&first);
+	kc_scratch_remove(&second);
+	assert_int_equal(kc_tree_remove(base), 0);
+}
+
 static void apt_sources_get_deb_src(void **state)
 {
 	kc_autobuf struct kc_buf list = { 0 }, stanzas = { 0 };
@@ -498,6 +527,7 @@ int main(void)
 		cmocka_unit_test(overlay_replaces_headers_invisibly),
 		cmocka_unit_test(compiler_errors_are_shown),
 		cmocka_unit_test(dependencies_are_parsed),
+		cmocka_unit_test(stale_scratch_folders_are_removed),
 		cmocka_unit_test(apt_sources_get_deb_src),
 	};
 
