@@ -407,9 +407,9 @@ static void local_exec_offsets_are_those_of_the_target(void **state)
 {
 	static const struct variant program = { "gcc", "-fPIE -DPROGRAM", "-pie" };
 	const struct kc_payload_function *function;
-	struct kc_elf_symbol *real, *block_end;
+	struct kc_elf_symbol *real;
 	const uint8_t *code;
-	int32_t offset;
+	int32_t offset = 0;
 	size_t hits = 0;
 	struct fix fix;
 
@@ -417,8 +417,6 @@ static void local_exec_offsets_are_those_of_the_target(void **state)
 	emit_and_parse(&fix, &program, part, "s/own_tls ^= 5/own_tls ^= 6/");
 	function = find_function(&fix, "thread_sum");
 	real = kc_elf_symbol_find(fix.truth, "own_tls");
-	block_end = NULL;
-	(void)block_end;
 	for (size_t i = 0; i < fix.linked->n_segments; i++) {
 		const Elf64_Phdr *segment = &fix.linked->segments[i];
 
