@@ -31,6 +31,8 @@ struct search {
 struct context {
 	uint64_t start, end; /* of its stack */
 	uint64_t sp;	     /* where it is suspended */
+	uint64_t pc_at;	     /* address of its saved pc */
+	bool live;	     /* the return address of swapcontext, its pc, is still below its stack pointer */
 };
 
 /*
@@ -70,21 +72,26 @@ enum {
 	CONTEXT_SP = 0,
 	CONTEXT_SIZE = 2,
 	CONTEXT_RSP = 18,
+	CONTEXT_RIP = 19,
 	CONTEXT_WORDS = 20,
 };
 
-static bool note_contexts(struct search *search, const uint64_t *words, size_t n)
+static bool note_contexts(struct search *search, uint64_t addr, const uint64_t *words, size_t n)
 {
 	for (size_t i = 0; i + CONTEXT_WORDS <= n; i++) {
 		uint64_t start = words[i + CONTEXT_SP], size = words[i + CONTEXT_SIZE], sp = words[i + CONTEXT_RSP];
+		uint64_t below, pc_at = addr + 8 * (i + CONTEXT_RIP);
 		struct context *context;
+		bool live;
 
 		if (size < 1024 || size > (64u << 20) || sp < start || sp > start + size || start < KC_PAGE)
 			continue;
+		live = kc_process_read(search->stop->fresh, sp - 8, &below, sizeof(below)) == 0 &&
+		       below == words[i + CONTEXT_RIP];
 		context = kc_array_add(&search->contexts, &search->n_contexts);
 		if (!context)
 			return false;
-		*context = (struct context){ start, start + size, sp };
+		*context = (struct context){ start, start + size, sp, pc_at, live };
 	}
 	return true;
 }
@@ -106,7 +113,7 @@ static void find_contexts(struct search *search)
 			uint64_t size = map->end - addr < sizeof(*scratch) ? map->end - addr : sizeof(*scratch);
 
 			if (kc_process_read(view, addr, scratch, size) == 0 &&
-			    !note_contexts(search, scratch->words, size / sizeof(uint64_t)))
+			    !note_contexts(search, addr, scratch->words, size / sizeof(uint64_t)))
 				break;
 		}
 	}
@@ -123,9 +130,11 @@ static bool is_stale(struct search *search, uint64_t at)
 	for (size_t i = 0; i < search->n_contexts; i++) {
 		const struct context *context = &search->contexts[i];
 
+		if (at == context->pc_at)
+			return true; /* what counts is the stack that it belongs to */
 		if (at < context->start || at >= context->end)
 			continue;
-		if (at >= context->sp - 8)
+		if (context->live && at >= context->sp - 8)
 			return false;
 		known = true;
 	}
