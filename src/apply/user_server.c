@@ -30,7 +30,7 @@
 
 /* How long to wait before looking again: least, most. */
 #define LOADER_LEAST (200 * US)
-#define LOADER_MOST (5 * MS)
+#define LOADER_MOST (2 * MS)
 #define LOADER_SLOW_AFTER (1 * SECOND)
 #define LOADER_SLOW_MOST (1 * SECOND)
 #define LOADER_NO_RELRO (5 * MS)
