@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "apply/user_paths.h"
 #include "base/array.h"
@@ -145,28 +144,6 @@ struct kc_error *kc_user_cvelist_compute(struct kc_ctx *ctx, const struct kc_use
 	return out->failed ? kc_error_no_memory() : NULL;
 }
 
-/* Holds the lock until `*fd` is closed. */
-static struct kc_error *take_turn(int *fd)
-{
-	kc_autofree char *path = kc_user_path(KC_PATH_CVELIST_LOCK), *dir = NULL;
-	int err;
-
-	if (!path)
-		return kc_error_no_memory();
-	dir = strndup(path, (size_t)(kc_path_name(path) - path - 1));
-	if (!dir)
-		return kc_error_no_memory();
-	err = kc_dir_make(dir, 0755);
-	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", dir);
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	while (*fd >= 0 && flock(*fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot lock %s", path);
-	}
-	return *fd < 0 ? kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path) : NULL;
-}
-
 struct kc_error *kc_user_cvelist_write(struct kc_ctx *ctx, struct kc_user_store *store,
 				       const struct kc_user_blacklist *blacklist)
 {
@@ -180,7 +157,7 @@ struct kc_error *kc_user_cvelist_write(struct kc_ctx *ctx, struct kc_user_store 
 
 	if (!path)
 		return kc_error_no_memory();
-	KC_TRY(take_turn(&lock));
+	KC_TRY(kc_user_lock(KC_PATH_CVELIST_LOCK, true, &lock));
 	KC_TRY(kc_process_list(ctx, &pids, &n_pids));
 	for (size_t i = 0; i < n_pids; i++) {
 		if (pids[i] != getpid())

@@ -6,6 +6,10 @@
 #ifndef KC_APPLY_USER_PATHS_H
 #define KC_APPLY_USER_PATHS_H
 
+#include <stdbool.h>
+
+#include "base/error.h"
+
 #define KC_PATH_KEYS "/etc/sysconfig/kcare/keys"
 #define KC_PATH_STORE "/var/cache/kcare/userspace/patches"
 #define KC_PATH_CVELIST "/var/cache/kcare/libcare_cvelist"
@@ -16,5 +20,11 @@
 
 /* The path below KCARE_ROOT (caller frees; NULL when out of memory). */
 char *kc_user_path(const char *fixed);
+
+/*
+ * Opens the lock file at a fixed path, with its folder, and locks it until `*fd` is closed. `wait`: for as long as
+ * another holds it; else KC_ERR_BUSY.
+ */
+struct kc_error *kc_user_lock(const char *fixed, bool wait, int *fd);
 
 #endif

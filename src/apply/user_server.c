@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -523,23 +522,10 @@ static struct kc_error *turn(struct run *run)
 /* The lock of the one server of this host; it lasts as long as the descriptor. */
 static struct kc_error *lock_host(int *fd)
 {
-	kc_autofree char *path = kc_user_path(KC_PATH_SERVER_LOCK), *dir = NULL;
-	int err;
+	struct kc_error *err = kc_user_lock(KC_PATH_SERVER_LOCK, false, fd);
 
-	if (!path)
-		return kc_error_no_memory();
-	dir = strndup(path, (size_t)(kc_path_name(path) - path - 1));
-	if (!dir)
-		return kc_error_no_memory();
-	err = kc_dir_make(dir, 0755);
-	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", dir);
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (*fd < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
-	if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
-		return kc_error_new(KC_ERR_BUSY, "another server runs on this host (it holds %s)", path);
-	return NULL;
+	return err && kc_error_code(err) == KC_ERR_BUSY ? kc_error_prefix(err, "another server runs on this host")
+							: err;
 }
 
 struct kc_error *kc_user_server_run(struct kc_ctx *ctx, const struct kc_user_server *server)

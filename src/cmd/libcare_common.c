@@ -109,16 +109,6 @@ struct kc_error *libcare_seconds_parse(const char *text, unsigned *ms)
 	return NULL;
 }
 
-void libcare_tell_switch(pid_t pid, const char *verb, const struct kc_user_result *result)
-{
-	printf("pid %d: %s, %zu function%s, %zu thread%s, stopped for %lu us", pid, verb, result->n_functions,
-	       result->n_functions == 1 ? "" : "s", result->n_threads, result->n_threads == 1 ? "" : "s",
-	       result->stop_ns / 1000);
-	if (result->attempts > 1)
-		printf(", attempt %u", result->attempts);
-	putchar('\n');
-}
-
 /* Under `-p all`: is there nothing that an administrator could do? */
 static bool needs_no_attention(enum kc_error_code code)
 {

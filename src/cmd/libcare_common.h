@@ -45,8 +45,6 @@ struct kc_error *libcare_targets_parse(struct kc_ctx *ctx, const char *text, str
 void libcare_targets_clear(struct libcare_targets *targets);
 
 /* Seconds with an optional fraction, "2.5", at most a day. KC_ERR_USAGE. */
-/* One line on standard output: what was done to a process, and how long its running threads stood still. */
-void libcare_tell_switch(pid_t pid, const char *verb, const struct kc_user_result *result);
 struct kc_error *libcare_seconds_parse(const char *text, unsigned *ms);
 
 /*
