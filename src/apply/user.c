@@ -50,6 +50,18 @@ static void run_clear(struct run *run)
 	kc_process_view_free(session->view);
 }
 
+/* A zombie, or on its way there: its memory is gone already. */
+static bool has_ended(pid_t pid)
+{
+	struct kc_thread_status status;
+	char path[64], exe[8];
+
+	if (kc_thread_status(pid, pid, &status) || status.state == 'Z' || status.state == 'X')
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
+}
+
 /* ---- again while busy ---- */
 
 /* Sleeps before the next try; false when the time is over. */
@@ -58,7 +70,7 @@ static bool may_retry(struct run *run, const struct kc_error *err)
 	uint64_t now = kc_now_ns(), left;
 	unsigned delay;
 
-	if (!err || kc_error_code(err) != KC_ERR_BUSY || now >= run->end_ns)
+	if (!err || kc_error_code(err) != KC_ERR_BUSY || now >= run->end_ns || has_ended(run->session.view->pid))
 		return false;
 	left = (run->end_ns - now) / 1000;
 	delay = run->delay_us + (unsigned)(now % run->delay_us) / 2; /* jitter: do not beat in step with the target */
@@ -449,10 +461,7 @@ static struct kc_error *patch(struct run *run, struct kc_patch *const *patches, 
 /* What failed because the process was ending says so. */
 static struct kc_error *name_ending(pid_t pid, struct kc_error *err)
 {
-	struct kc_thread_status status;
-
-	if (!err || kc_error_code(err) == KC_ERR_NOTHING || kc_error_code(err) == KC_ERR_NO_PROCESS ||
-	    (kc_thread_status(pid, pid, &status) == 0 && status.state != 'Z' && status.state != 'X'))
+	if (!err || kc_error_code(err) == KC_ERR_NOTHING || kc_error_code(err) == KC_ERR_NO_PROCESS || !has_ended(pid))
 		return err;
 	kc_error_free(err);
 	return kc_error_new(KC_ERR_EXITED, "process %d has ended", pid);

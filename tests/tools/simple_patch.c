@@ -31,6 +31,7 @@ struct maker {
 static int die(struct kc_error *err)
 {
 	fprintf(stderr, "simple_patch: %s\n", kc_error_message(err));
+	kc_error_free(err);
 	return 1;
 }
 
@@ -204,9 +205,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	err = make(&maker, argv, argc, &out);
-	if (err)
-		return die(err);
-	ret = kc_file_write_atomic(argv[4], out.data, out.size, 0644);
+	ret = err ? die(err) : kc_file_write_atomic(argv[4], out.data, out.size, 0644);
 	kc_buf_free(&out);
 	kc_buf_free(&maker.notes);
 	kc_elf_writer_free(maker.writer);
