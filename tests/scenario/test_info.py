@@ -177,6 +177,25 @@ def test_patch_all_when_all_is_done_has_nothing_to_do(host, worker, box, spawn, 
     assert hosts.cvelist(host) == ["CVE-2026-10001"]
 
 
+def test_exit_code_of_all_is_the_worst_that_needs_attention(host, worker, box, spawn, make_patch):
+    """One is patched, one is busy: the run says both and ends with busy; the busy one keeps the CVE off."""
+    strict = make_patch(worker, lab.edit(
+        "hold.c", "{\n\tif (stay)\n\t\tblock();\n\treturn x + 1;", "{\n\tif (stay)\n\t\tblock();\n\treturn x + 2;"))
+    free, busy = spawn(worker, wrapper=box.enter), spawn(worker, wrapper=box.enter)
+    busy.ask("enter plain")
+    lab.wait_until(lambda: busy.ask("inside") == 1, what="the thread blocks")
+    result = host.ctl("patch", "-p", "all", strict, "--wait", 0.5, prefix=box.enter)
+    assert result.code == lab.BUSY and "patched 1 process; busy: 1" in result.err, result
+    assert f"busy: pid {box.pid_of(busy)}: " in result.err
+    assert hosts.cvelist(host) == []
+    busy.ask("leave")
+    busy.ask("join")
+    result = host.ctl("patch", "-p", "all", strict, "--wait", 10, prefix=box.enter)
+    assert result.code == lab.DONE and "patched 1 process" in result.out, result
+    assert hosts.cvelist(host) == ["CVE-2026-10001"]
+    assert free.ask("hold plain") == busy.ask("hold plain")
+
+
 def test_an_unreadable_process_is_named_and_keeps_the_list_empty(host, worker, box, spawn, value_file):
     """Without the right to read others, nothing is said to be fixed."""
     target = spawn(worker, wrapper=box.enter)
