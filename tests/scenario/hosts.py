@@ -63,12 +63,12 @@ class Box:
 
     def __init__(self):
         self.holder = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--mount-proc", "--", "sleep", "infinity"],
-            stdin=subprocess.DEVNULL, start_new_session=True,
+            ["unshare", "--pid", "--fork", "--mount-proc", "--", "cat"],  # ends with us, however we end
+            stdin=subprocess.PIPE, start_new_session=True,
         )
         lab.wait_until(self.has_init, what="the box has its first process")
         self.init = lab.children_of(self.holder.pid)[0]
-        lab.wait_until(lambda: comm(self.init) == "sleep", what="the box is mounted")
+        lab.wait_until(lambda: comm(self.init) == "cat", what="the box is mounted")
         self.enter = ("nsenter", "-t", str(self.init), "-p", "-m", "--")
 
     def has_init(self):
@@ -84,6 +84,7 @@ class Box:
     def close(self):
         os.kill(self.init, signal.SIGKILL)
         self.holder.wait(20)
+        self.holder.stdin.close()
 
 
 def comm(pid):
