@@ -41,7 +41,8 @@ def test_protected_key_needs_its_passphrase(kcare, make_patch, worker, tmp_path)
     assert "ENCRYPTED" in (tmp_path / "author.key").read_text()
     fix = lab.edit("value.c", "x * 3 + 1", "x * 3 + 6")
     keep, kcare.key = kcare.key, tmp_path / "author.key"
-    run, kcare.run = kcare.run, lambda *args, **options: run(*args, **{**options, "prefix": ("setsid", "-w")})
+    run = kcare.run
+    kcare.run = lambda *args, **options: run(*args, **{**options, "prefix": ("setsid", "-w")})
     try:
         for name, code in ((None, INPUT), ("wrong", INPUT), ("passphrase", DONE)):
             if name:
@@ -50,7 +51,8 @@ def test_protected_key_needs_its_passphrase(kcare, make_patch, worker, tmp_path)
             assert result.code == code and (code == DONE or "bad-key" in result.err), result
     finally:
         kcare.environment.pop("KCARE_KEY_PASSPHRASE_FILE", None)
-        kcare.key, kcare.run = keep, run
+        kcare.key = keep
+        del kcare.run  # the method shows again; copies of kcare must not keep this one's environment
     assert kcare.build("verify", files[0], "--key", tmp_path / "author.pub").code == DONE
     assert kcare.build("verify", files[0], "--key", kcare.public).code == REFUSED
 
