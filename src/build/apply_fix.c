@@ -121,6 +121,11 @@ static struct kc_error *no_place(const struct kc_source *source, const struct kc
 		err = kc_error_new(KC_ERR_FIX_DOES_NOT_APPLY,
 				   "%s: hunk %zu at line %lu: the file has only %zu lines; is it the right version?",
 				   path, hunk_number, hunk->orig_line, source->n_lines);
+	else if (want->size == source->lines[at + n].size + 1 && want->text[want->size - 1] == '\r')
+		err = kc_error_new(KC_ERR_FIX_DOES_NOT_APPLY,
+				   "%s: hunk %zu at line %lu: the fix has DOS line ends (CR LF), the source has not; "
+				   "convert the fix",
+				   path, hunk_number, hunk->orig_line);
 	else
 		err = kc_error_new(KC_ERR_FIX_DOES_NOT_APPLY,
 				   "%s: hunk %zu at line %lu: line %zu is \"%.*s\", but the fix expects \"%.*s\"", path,

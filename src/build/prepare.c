@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/array.h"
 #include "base/file.h"
@@ -52,6 +53,34 @@ static bool path_is_plain(const char *path)
 	return true;
 }
 
+/* Root runs makefiles from here, and signs what comes out. */
+static struct kc_error *check_owner(const char *dir)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
+	if ((st.st_uid == geteuid() || !st.st_uid) && !(st.st_mode & S_IWOTH))
+		return NULL;
+	return kc_error_new(KC_ERR_PERMISSION, "the cache %s can be changed by others; name another with --cache", dir);
+}
+
+static struct kc_error *check_space(const char *dir)
+{
+	enum { NEEDED_MIB = 256 };
+	struct statvfs fs;
+	unsigned long long free_mib;
+
+	if (statvfs(dir, &fs) < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
+	free_mib = (unsigned long long)fs.f_bavail * fs.f_frsize >> 20;
+	if (free_mib >= NEEDED_MIB)
+		return NULL;
+	return kc_error_new(KC_ERR_SYSTEM,
+			    "the cache %s has %llu MiB free, but a package and its source need at least %d", dir,
+			    free_mib, NEEDED_MIB);
+}
+
 static struct kc_error *open_cache(const struct kc_build_user_request *request, char **cache_dir)
 {
 	kc_autofree char *dir = request->cache_dir ? strdup(request->cache_dir) : default_cache_dir();
@@ -62,6 +91,7 @@ static struct kc_error *open_cache(const struct kc_build_user_request *request, 
 	*cache_dir = realpath(dir, NULL);
 	if (!*cache_dir)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
+	KC_TRY(check_owner(*cache_dir));
 	if (!path_is_plain(*cache_dir))
 		return kc_error_new(KC_ERR_INPUT, "the cache's path %s has characters that makefiles do not bear",
 				    *cache_dir);
@@ -327,6 +357,7 @@ struct kc_error *kc_prepare(struct kc_ctx *ctx, const struct kc_build_user_reque
 		KC_TRY(set_env(tree, date, request->jobs));
 		KC_TRY(kc_commands_load(ctx, commands_path, &tree->commands));
 	} else {
+		KC_TRY(check_space(cache_dir));
 		KC_TRY(prepare(ctx, cache_dir, tree, commands_path, marker_path, request->jobs));
 	}
 	return list_elf_files(tree);

@@ -13,6 +13,7 @@
 #include "build/scratch.h"
 #include "build/touched.h"
 #include "build/tree.h"
+#include "diff/diff.h"
 #include "patch/user_payload.h"
 
 struct fixes {
@@ -167,6 +168,7 @@ struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_re
 	kc_autoproof struct kc_proof *list = NULL;
 
 	KC_TRY(check_request(request));
+	KC_TRY(kc_diff_check_allowed(request->allowed));
 	KC_TRY(read_fixes(ctx, request->fix_paths, &fixes));
 	KC_TRY(kc_build_manifest_check(request, fixes.items, fixes.n_items));
 	KC_TRY(kc_key_load(ctx, request->key_path, &key));

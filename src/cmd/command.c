@@ -43,6 +43,15 @@ struct kc_error *kc_command_need_arguments(int argc, int n, const char *argument
 	return NULL;
 }
 
+/* "user PACKAGE --help", too; but not what follows "--". */
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help"))
+			return true;
+	return false;
+}
+
 static struct kc_error *run_command(struct kc_ctx *ctx, struct kc_terminal *terminal, const struct kc_program *program,
 				    int argc, char **argv)
 {
@@ -53,7 +62,7 @@ static struct kc_error *run_command(struct kc_ctx *ctx, struct kc_terminal *term
 	command = find_command(program, argv[0]);
 	if (!command)
 		return kc_error_new(KC_ERR_USAGE, "there is no command '%s'; see '%s --help'", argv[0], program->name);
-	if (argc > 1 && !strcmp(argv[1], "--help")) {
+	if (wants_help(argc, argv)) {
 		printf("Usage: %s %s %s\n%s\n", program->name, command->name, command->arguments, command->summary);
 		return NULL;
 	}

@@ -11,7 +11,7 @@ static const struct kc_command commands[] = {
 	  "Fetches a package and its source and configures it, so that `user` only compiles.", kc_build_prepare_run },
 	{ "user",
 	  "PACKAGE=VERSION | --elf FILE --source DIR --commands JSON  --fix FIX… --level N --patchset NAME --key KEY "
-	  "-o DIR",
+	  "-o DIR  [--type TYPE] [--allow RULE…] [--jobs N] [--cache DIR]",
 	  "Builds patch files for the programs and libraries that the fixes change.", kc_build_user_run },
 	{ "show", "FILE [--json]", "Shows what a patch file says of itself, without checking its signature.",
 	  kc_build_show_run },

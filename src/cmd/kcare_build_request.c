@@ -25,7 +25,7 @@ static struct kc_error *parse_number(const char *text, const char *what, unsigne
 	errno = 0;
 	value = strtoul(text, &end, 10);
 	if (errno || *end || *text < '0' || *text > '9' || !value || value > 1U << 31)
-		return kc_error_new(KC_ERR_USAGE, "the %s \"%s\" is no positive number", what, text);
+		return kc_error_new(KC_ERR_USAGE, "the %s is a number from 1 on, not \"%.80s\"", what, text);
 	*number = (unsigned)value;
 	return NULL;
 }
@@ -109,7 +109,7 @@ struct kc_error *kc_request_set_package(struct kc_request *request, const char *
 	if (!request->package)
 		return kc_error_no_memory();
 	equals = strchr(request->package, '=');
-	if (!equals || !equals[1])
+	if (!equals || equals == request->package || !equals[1])
 		return kc_error_new(KC_ERR_USAGE, "\"%s\" is not PACKAGE=VERSION", argument);
 	*equals = '\0';
 	request->user.package = request->package;

@@ -74,6 +74,9 @@ struct kc_diff_options {
 	void *data;
 };
 
+/* KC_ERR_USAGE when one of these (NULL-terminated, or NULL) is no rule: a misspelt --allow would allow nothing. */
+struct kc_error *kc_diff_check_allowed(const char *const *allowed);
+
 /*
  * Takes no ownership: `orig` and `patched` must outlive the result. `options` may be NULL. KC_ERR_NO_CHANGE when
  * nothing changed; KC_ERR_RULE for a refusal.

@@ -18,6 +18,22 @@ bool diff_is_allowed(const struct diff_run *run, const char *rule)
 	return false;
 }
 
+struct kc_error *kc_diff_check_allowed(const char *const *allowed)
+{
+	static const char rules[] = "data-changed, struct-layout, function-abi, constructor, short-function, "
+				    "entry-jump, lto, tls-new, ifunc-changed";
+
+	for (; allowed && *allowed; allowed++) {
+		size_t size = strlen(*allowed);
+		const char *found = size ? strstr(rules, *allowed) : NULL;
+
+		if (!found || (found > rules && found[-1] != ' ') || (found[size] && found[size] != ','))
+			return kc_error_new(KC_ERR_USAGE, "there is no rule '%.80s' to allow; there are %s", *allowed,
+					    rules);
+	}
+	return NULL;
+}
+
 struct kc_error *diff_check_input(const struct diff_run *run)
 {
 	const struct kc_elf *elfs[] = { run->diff.orig, run->diff.patched };

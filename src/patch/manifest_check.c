@@ -139,12 +139,14 @@ struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
 	if (!manifest->target || !is_target(manifest->target, manifest->kind))
 		return bad_value("target", manifest->target);
 	if (!type || (strcmp(type, "default") && strcmp(type, "extra") && strcmp(type, "free")))
-		return bad_value("type", type);
+		return bad_value("type (default, extra or free)", type);
 	if (manifest->level < 1 || manifest->level > LEVEL_MAX)
 		return kc_error_new(KC_ERR_INPUT, "bad manifest: level %u (1 to %d are allowed)", manifest->level,
 				    LEVEL_MAX);
 	if (!manifest->patchset || !is_patchset(manifest->patchset, manifest->kind))
-		return bad_value("patchset", manifest->patchset);
+		return bad_value(manifest->kind == KC_PATCH_KERNEL ? "patchset (KYYYYMMDD_NN)"
+								   : "patchset (UYYYYMMDD_NN or UYYYYMMDD_NN-name)",
+				 manifest->patchset);
 	if (!manifest->object || !is_object(manifest->object))
 		return bad_value("object", manifest->object);
 	if (manifest->package && !is_made_of(manifest->package, LOWER UPPER DIGITS "+._-", OBJECT_MAX))

@@ -95,13 +95,16 @@ static struct kc_error *write_part(const char *path, EVP_PKEY *pkey, enum key_pa
 	if (fd < 0)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot create %s", path);
 	bio = BIO_new_fd(fd, BIO_NOCLOSE);
+	errno = 0;
 	if (!bio)
 		written = false;
 	else if (part == PRIVATE_PART)
 		written = write_private_pem(bio, pkey, passphrase);
 	else
 		written = PEM_write_bio_PUBKEY(bio, pkey) == 1;
-	if (!written)
+	if (!written && errno)
+		err = kc_error_errno(KC_ERR_SYSTEM, errno, "cannot write %s", path);
+	else if (!written)
 		err = kc_crypto_error(KC_ERR_SYSTEM, path, "cannot write the key");
 	else if (fsync(fd) < 0)
 		err = kc_error_errno(KC_ERR_SYSTEM, errno, "cannot write %s", path);
@@ -137,7 +140,9 @@ struct kc_error *kc_key_generate(struct kc_ctx *ctx, const char *dir, const char
 	(void)ctx;
 	if (!*name || *name == '.' || strchr(name, '/'))
 		return kc_error_new(KC_ERR_USAGE, "'%s' is no name for a key", name);
-	err = *dir ? kc_dir_make(dir, 0700) : -ENOENT;
+	if (!*dir)
+		return kc_error_new(KC_ERR_USAGE, "the folder for the keys has no name");
+	err = kc_dir_make(dir, 0700);
 	if (err)
 		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", dir);
 	pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");

@@ -108,3 +108,33 @@ def test_each_damage_has_its_own_error(kcare, patch_file, tmp_path):
         path.write_bytes(data)
         result = kcare.build("verify", path, "--key", kcare.public)
         assert result.code == code and result.err.startswith(f"kcare-build: {name}: {path}: "), result
+
+
+@pytest.mark.parametrize("option, word", (
+    (("--allow", "data-change"), "data-changed"),
+    (("--level", "4294967296"), "level"),
+    (("prepare", "user", "=1"), "PACKAGE=VERSION"),
+    (("keygen", ""), "folder"),
+))
+def test_wrong_arguments_say_what_would_be_right(kcare, tmp_path, option, word):
+    fix = tmp_path / "a.patch"
+    fix.write_text("--- a/x.c\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n")
+    arguments = option if option[0] in ("prepare", "keygen") else (
+        "user", "zlib1g=1:1", "--fix", fix, "--level", 1, "--patchset", "U20261123_01", "--key", kcare.key, "-o",
+        tmp_path / "out", *option)
+    result = kcare.build(*arguments)
+    assert result.code == USAGE and word in result.err, result
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_behind_a_command_and_its_arguments(kcare):
+    result = kcare.build("prepare", "user", "zlib1g=1", "--help")
+    assert result.code == DONE and "PACKAGE=VERSION" in result.out, result
+
+
+def test_a_cache_that_others_can_change_is_refused(kcare, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    result = kcare.build("prepare", "user", "zlib1g=1:1", "--cache", tmp_path / "cache")
+    assert result.code == REFUSED and "permission" in result.err, result
+    assert not list((tmp_path / "cache").iterdir())

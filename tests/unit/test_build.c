@@ -184,6 +184,7 @@ static void hunks_that_do_not_fit_are_named(void **state)
 	kc_autofix struct kc_fix *other = parse_fix(FILE_HEAD "@@ -1 +1 @@\n-1\n+one\n@@ -4,2 +4,2 @@\n 4\n-x\n+y\n");
 	kc_autofix struct kc_fix *beyond = parse_fix(FILE_HEAD "@@ -40,2 +40,2 @@\n 40\n-41\n+y\n");
 	kc_autofix struct kc_fix *done = parse_fix(FILE_HEAD "@@ -4,2 +4,2 @@\n 4\n-x\n+5\n");
+	kc_autofix struct kc_fix *dos = parse_fix(FILE_HEAD "@@ -4,2 +4,2 @@\n 4\r\n-5\r\n+x\r\n");
 
 	(void)state;
 	assert_fails(kc_source_apply(ctx, source, other, &other->files[0]), KC_ERR_FIX_DOES_NOT_APPLY,
@@ -192,6 +193,7 @@ static void hunks_that_do_not_fit_are_named(void **state)
 		     "hunk 1 at line 40: the file has only 9 lines");
 	assert_fails(kc_source_apply(ctx, source, done, &done->files[0]), KC_ERR_FIX_DOES_NOT_APPLY,
 		     "has this change already");
+	assert_fails(kc_source_apply(ctx, source, dos, &dos->files[0]), KC_ERR_FIX_DOES_NOT_APPLY, "DOS line ends");
 }
 
 static void files_are_made_and_keep_their_end(void **state)

@@ -929,9 +929,27 @@ static void relocations_lead_to_items(void **state)
 	assert_true(import);
 }
 
+static void misspelt_rules_are_not_allowed(void **state)
+{
+	const char *const good[] = { "data-changed", "lto", "ifunc-changed", NULL };
+	const char *const bad[] = { "", "data", "changed", "data-changed,", "lto ", ", ", NULL };
+
+	(void)state;
+	assert_null(kc_diff_check_allowed(NULL));
+	assert_null(kc_diff_check_allowed(good));
+	for (size_t i = 0; bad[i]; i++) {
+		const char *const one[] = { "lto", bad[i], NULL };
+		kc_autoerror struct kc_error *err = kc_diff_check_allowed(one);
+
+		assert_non_null(err);
+		assert_int_equal(kc_error_code(err), KC_ERR_USAGE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(misspelt_rules_are_not_allowed),
 		cmocka_unit_test(equal_sources_do_not_change),
 		cmocka_unit_test(changed_function_is_cloned_with_its_literals_only),
 		cmocka_unit_test(only_a_string_changed),
