@@ -128,9 +128,9 @@ static struct kc_error *run_open(struct kc_ctx *ctx, pid_t pid, struct run *run)
 	session->transition = &run->transition;
 	run->end_ns = kc_now_ns() + (uint64_t)run->options->wait_ms * 1000000;
 	run->delay_us = DELAY_MIN_US;
+	KC_TRY(kc_process_view_open(ctx, pid, &session->view));
 	if (pid == getpid())
 		return kc_error_new(KC_ERR_REFUSED, "a process cannot patch itself");
-	KC_TRY(kc_process_view_open(ctx, pid, &session->view));
 	KC_TRY(wait_for_tracer(run));
 	KC_TRY(open_for_writing(session->view));
 	return kc_records_read(ctx, session->view, &session->records, &session->n_records);

@@ -218,7 +218,7 @@ static uint64_t status_mask(const char *text, const char *name)
 
 int kc_thread_status(pid_t pid, pid_t tid, struct kc_thread_status *status)
 {
-	char text[8192];
+	char text[8192] = "";
 	const char *value;
 	int ret = read_thread_file(pid, tid, "status", text, sizeof(text));
 
