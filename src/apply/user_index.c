@@ -80,9 +80,14 @@ static struct kc_error *read_entry(struct kc_ctx *ctx, const char *path, const s
 				   struct entry *entry)
 {
 	kc_autopatch struct kc_patch *patch = NULL;
+	struct stat st;
 	size_t digits;
-	int err = kc_file_read(path, FILE_SIZE_MAX, &entry->file);
+	int err;
 
+	/* A FIFO would be waited for. */
+	if (!stat(path, &st) && !S_ISREG(st.st_mode))
+		return kc_error_new(KC_ERR_NOT_A_PATCH, "%s: not a file", path);
+	err = kc_file_read(path, FILE_SIZE_MAX, &entry->file);
 	if (err == -EFBIG)
 		return kc_error_new(KC_ERR_LIMIT, "%s is larger than a patch file may be", path);
 	if (err)
@@ -140,6 +145,8 @@ static struct kc_error *add_folder(struct kc_ctx *ctx, struct kc_user_index *ind
 
 	if (n < 0)
 		return kc_error_errno(KC_ERR_INPUT, errno, "cannot read the folder %s", dir);
+	if (!n)
+		kc_warning(ctx, "there are no patch files (*%s) in %s", FILE_SUFFIX, dir);
 	for (int i = 0; i < n; i++) {
 		kc_autofree char *path = err ? NULL : kc_path_join(dir, names[i]->d_name);
 

@@ -63,8 +63,9 @@ struct kc_error *libcare_switch_run(struct kc_ctx *ctx, struct kc_terminal *term
 		libcare_outcome_add(ctx, terminal, &outcome, &run->targets, pid, err);
 	}
 	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &run->host) : NULL;
-	if (err) {
-		kc_error_free(outcome.single);
+	if (err && outcome.single) { /* what happened to the process comes first */
+		kc_terminal_error(terminal, err);
+	} else if (err) {
 		return err;
 	}
 	return libcare_outcome_finish(&outcome, &run->targets, done);

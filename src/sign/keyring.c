@@ -41,6 +41,10 @@ static struct kc_error *check_writers(const struct stat *st, const char *path)
 				    "%s: others may write to it (mode %03o), so root cannot trust "
 				    "its keys: chmod go-w it",
 				    path, st->st_mode & 0777);
+	if (geteuid() == 0 && st->st_uid != 0)
+		return kc_error_new(KC_ERR_PERMISSION,
+				    "%s: it belongs to another user (%u), so root cannot trust its keys: chown root it",
+				    path, st->st_uid);
 	return NULL;
 }
 

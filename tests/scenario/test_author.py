@@ -4,12 +4,13 @@
 import base64
 import hashlib
 import json
+import os
 import stat
 
 import pytest
 
 import lab
-from lab import DONE, INPUT, REFUSED, USAGE
+from lab import DONE, INPUT, NOTHING, REFUSED, USAGE
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,25 @@ def test_a_cache_that_others_can_change_is_refused(kcare, tmp_path):
     result = kcare.build("prepare", "user", "zlib1g=1:1", "--cache", tmp_path / "cache")
     assert result.code == REFUSED and "permission" in result.err, result
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_folder_of_patches_is_never_waited_for(kcare, patch_file, worker, spawn, tmp_path):
+    """A FIFO with the name of a patch file would stop the patcher, and the server, for ever."""
+    target = spawn(worker.program)
+    none = kcare.ctl("patch", "-p", target.pid, tmp_path)
+    assert none.code == NOTHING and "no patch files" in none.err, none
+    (tmp_path / "good.kpatch").write_bytes(patch_file.read_bytes())
+    os.mkfifo(tmp_path / "other.kpatch")
+    for path in (tmp_path, tmp_path / "other.kpatch"):
+        result = kcare.ctl("patch", "-p", target.pid, path, timeout=20)
+        assert result.code == INPUT and "not-a-patch" in result.err, result
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has more to lose than its own keys")
+def test_keys_of_another_user_are_not_trusted(kcare, patch_file, tmp_path):
+    key = tmp_path / "author.pub"
+    key.write_bytes(kcare.public.read_bytes())
+    assert kcare.build("verify", patch_file, "--key", key).code == DONE
+    os.chown(key, 65534, 65534)
+    result = kcare.build("verify", patch_file, "--key", key)
+    assert result.code == REFUSED and "permission" in result.err, result

@@ -205,6 +205,9 @@ static void root_trusts_no_keyring_that_others_may_write(void **state)
 	assert_error(kc_keyring_load(f->ctx, f->dir, &keyring), KC_ERR_PERMISSION);
 	assert_error(kc_keyring_load(f->ctx, in_dir(f, "author.pub"), &keyring), KC_ERR_PERMISSION);
 	assert_int_equal(chmod(in_dir(f, "author.pub"), 0644), 0);
+	assert_int_equal(chown(in_dir(f, "author.pub"), 65534, 65534), 0);
+	assert_error(kc_keyring_load(f->ctx, f->dir, &keyring), KC_ERR_PERMISSION);
+	assert_int_equal(chown(in_dir(f, "author.pub"), 0, 0), 0);
 	assert_int_equal(chmod(f->dir, 0777), 0);
 	assert_error(kc_keyring_load(f->ctx, f->dir, &keyring), KC_ERR_PERMISSION);
 }
