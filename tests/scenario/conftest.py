@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import lab
+from packages import Packages
 
 
 def pytest_addoption(parser):
@@ -46,8 +47,8 @@ def build_folder():
 
 
 @pytest.fixture(scope="session")
-def kcare(build_folder, workshop):
-    return lab.Kcare(build_folder, workshop / "root")
+def kcare(build_folder, workshop, cache):
+    return lab.Kcare(build_folder, workshop / "root", cache)
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +115,41 @@ def need_program(name, package):
 
 def run(command, **options):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, **options).stdout
+
+
+VALUE_FIXES = {level: lab.edit("value.c", "x * 3 + 1", f"x * 3 + {level + 1}", cve=f"CVE-2026-1000{level}")
+               for level in (1, 2)}
+ONE_FIXES = {level: lab.edit("one.c", "return x + one_base;", f"return x + one_base + {level};",
+                             cve=f"CVE-2026-1100{level}") for level in (1, 2)}
+TWO_FIX = lab.edit("two.c", "return x + two_base;", "return x + two_base + 1;", cve="CVE-2026-12001")
+
+
+@pytest.fixture(scope="session")
+def value_patch(worker, make_patch):
+    """program_value(10): 31 becomes 32 (level 1) or 33 (level 2)."""
+    return lambda level=1: make_patch(worker, VALUE_FIXES[level], level=level, patchset=f"U20261123_0{level}")
+
+
+@pytest.fixture(scope="session")
+def one_patch(worker, make_patch):
+    """one_value(10): 1010 becomes 1011 or 1012."""
+    return lambda level=1: make_patch(worker, ONE_FIXES[level], "libone.so.1", level, f"U20261123_0{level}")
+
+
+@pytest.fixture(scope="session")
+def two_patch(worker, make_patch):
+    """two_value(10): 2010 becomes 2011."""
+    return lambda: make_patch(worker, TWO_FIX, "libtwo.so.1")
+
+
+@pytest.fixture(scope="session")
+def both(value_patch, one_patch):
+    """Patches for the program and for its library."""
+    return value_patch(), one_patch()
+
+
+@pytest.fixture(scope="session")
+def packages(kcare, workshop, cache):
+    folder = workshop / "packages"
+    folder.mkdir()
+    return Packages(kcare, folder, cache)

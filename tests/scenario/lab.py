@@ -54,12 +54,13 @@ class Result:
 class Kcare:
     """The programs in a build folder, with a root folder of their own in which one author key is trusted."""
 
-    def __init__(self, build, root):
+    def __init__(self, build, root, cache):
         self.bin = find_programs(pathlib.Path(build))
         self.root = pathlib.Path(root)
         self.keys = self.root / "author"
         self.keys.mkdir(parents=True)
-        self.environment = dict(os.environ, KCARE_ROOT=str(self.root), LC_ALL="C.UTF-8")
+        self.environment = dict(os.environ, KCARE_ROOT=str(self.root), LC_ALL="C.UTF-8",
+                                KCARE_BUILD_CACHE=str(pathlib.Path(cache) / "build"))
         for name in ("LD_LIBRARY_PATH", "LD_PRELOAD"):
             self.environment.pop(name, None)
         made = self.build("keygen", self.keys)
@@ -497,3 +498,15 @@ def is_jump_around(memory, base, offset, content, maps):
         if any(start <= goal < end for start, end, _, _ in maps):
             return True
     return False
+
+
+def children_of_all(pid):
+    """Children of all threads of a process, zombies left out."""
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as children:
+                found += [int(word) for word in children.read().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return [child for child in found if process_state(child) not in ("Z", "gone")]
