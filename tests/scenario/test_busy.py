@@ -77,6 +77,18 @@ def test_busy_while_only_the_pc_of_a_thread_is_inside(worker, make_patch, spawn,
     assert_patched(kcare, worker, target, "spin", patch)
 
 
+def test_busy_while_the_child_of_a_vfork_is_inside(worker, make_patch, spawn, kcare):
+    """It shares the memory, and is no thread of the process."""
+    patch = make_patch(worker, FIXES["plain"])
+    target = spawn(worker)
+    target.ask("enter-vfork")
+    lab.wait_until(lambda: target.ask("inside") == 1, what="the child is inside")
+    assert_busy(kcare, worker, target, "plain", patch)
+    target.ask("leave")
+    assert target.ask("join") == 101
+    assert_patched(kcare, worker, target, "plain", patch)
+
+
 @pytest.mark.parametrize("where", ["mmap", "malloc"])
 def test_busy_while_a_suspended_coroutine_is_inside(worker, make_patch, spawn, kcare, where):
     """Its stack belongs to no thread."""

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "hold.h"
 #include "worker.h"
@@ -150,6 +151,25 @@ static long run_join(const char *argument)
 	return (intptr_t)value;
 }
 
+static volatile long vfork_result;
+
+/* The child of a vfork shares all memory, and has a thread's view of the code. */
+static void *hold_in_vfork(void *arg)
+{
+	if (vfork() == 0) {
+		vfork_result = hold_plain(100, 1);
+		_exit(0);
+	}
+	(void)arg;
+	return (void *)vfork_result;
+}
+
+static long run_enter_vfork(const char *argument)
+{
+	(void)argument;
+	return pthread_create(&holder, NULL, hold_in_vfork, NULL);
+}
+
 static void coroutine(void)
 {
 	coroutine_result = hold_coroutine(100, 1);
@@ -184,8 +204,8 @@ static long run_resume(const char *argument)
 }
 
 const struct command hold_commands[] = {
-	{ "hold", run_hold },	  { "enter", run_enter },     { "interrupt", run_interrupt },
-	{ "go", run_go },	  { "join", run_join },	      { "suspend", run_suspend },
-	{ "resume", run_resume }, { "leave", block_release }, { "inside", block_count },
-	{ NULL, NULL },
+	{ "hold", run_hold },		{ "enter", run_enter },	  { "enter-vfork", run_enter_vfork },
+	{ "interrupt", run_interrupt }, { "go", run_go },	  { "join", run_join },
+	{ "suspend", run_suspend },	{ "resume", run_resume }, { "leave", block_release },
+	{ "inside", block_count },	{ NULL, NULL },
 };
