@@ -60,6 +60,21 @@ def test_rule_2_no_thread_is_inside_an_old_version_at_the_switch(worker, make_pa
         kcare.unpatch(target, wait=5)
 
 
+def test_rule_2_no_call_of_the_old_version_ends_after_one_of_the_new_began(worker, make_patch, spawn, kcare, long):
+    """Three threads are inside for a third of the time each, and a fourth watches which version is called now. A call
+    that sees the other version begin before it is over was inside at the switch."""
+    patch = make_patch(worker, lab.edit("hold.c", "long mine = 1,", "long mine = 2,"))
+    target = spawn(worker)
+    assert target.ask("overlap 3") == 0
+    for _ in range(60 if long else 12):
+        kcare.patch(target, patch, wait=30)
+        lab.wait_until(lambda: target.ask("seen") == 2)
+        kcare.unpatch(target, wait=30)
+        lab.wait_until(lambda: target.ask("seen") == 1)
+    assert target.ask("overlaps") == 0
+    assert target.ask("slow-calls") > 100
+
+
 def test_rule_3_all_functions_of_all_objects_switch_in_one_stop(worker, spawn, kcare, both, long):
     """A thread asks the program, the library and the program again, all the time: both answers of the program agree
     and the library's does not? Then they did not switch together."""

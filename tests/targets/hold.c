@@ -4,6 +4,8 @@
  * and the answer tells old from new. How the thread stays differs: that is what the scenarios are about. The threads
  * and commands around them are in hold_main.c.
  */
+#include <unistd.h>
+
 #include "hold.h"
 
 /* A return address in the middle. */
@@ -65,6 +67,16 @@ long hold_coroutine(long x, int stay)
 	if (stay)
 		hold_yield();
 	return x + 1;
+}
+
+/* Says which version it is, or -1 when another thread saw the other version begin while this call was not over. */
+long hold_overlap(long x, int stay_us)
+{
+	long mine = 1, before = atomic_load(&hold_seen);
+
+	if (stay_us)
+		usleep((useconds_t)stay_us);
+	return before == mine && atomic_load(&hold_seen) != mine ? -1 : mine + x;
 }
 
 /* The second instruction reads *p: when it faults, the handler's frame remembers a pc three bytes behind the entry. */

@@ -18,6 +18,8 @@
 #define COROUTINE_STACK 65536
 
 atomic_int hold_go;
+atomic_long hold_seen = 1;
+static atomic_long overlaps, slow_calls;
 static pthread_t holder;
 static char alternate_stack[65536], static_stack[COROUTINE_STACK] __attribute__((aligned(16)));
 static ucontext_t loop_context, coroutine_context;
@@ -151,6 +153,53 @@ static long run_join(const char *argument)
 	return (intptr_t)value;
 }
 
+static void *call_slowly(void *arg)
+{
+	for (;;) {
+		if (hold_overlap(0, 300) < 0)
+			atomic_fetch_add(&overlaps, 1);
+		atomic_fetch_add(&slow_calls, 1);
+		usleep(700);
+	}
+	return arg;
+}
+
+static void *call_quickly(void *arg)
+{
+	for (;;)
+		atomic_store(&hold_seen, hold_overlap(0, 0));
+	return arg;
+}
+
+/* "overlap N": N threads that are inside for a third of the time, and one that watches which version is called. */
+static long run_overlap(const char *n)
+{
+	pthread_t thread;
+	long failed = pthread_create(&thread, NULL, call_quickly, NULL) != 0;
+
+	for (long i = 0; i < number(n); i++)
+		failed += pthread_create(&thread, NULL, call_slowly, NULL) != 0;
+	return failed;
+}
+
+static long run_overlaps(const char *argument)
+{
+	(void)argument;
+	return atomic_load(&overlaps);
+}
+
+static long run_slow_calls(const char *argument)
+{
+	(void)argument;
+	return atomic_load(&slow_calls);
+}
+
+static long run_seen(const char *argument)
+{
+	(void)argument;
+	return atomic_load(&hold_seen);
+}
+
 static volatile long vfork_result;
 
 /* The child of a vfork shares all memory, and has a thread's view of the code. */
@@ -204,8 +253,19 @@ static long run_resume(const char *argument)
 }
 
 const struct command hold_commands[] = {
-	{ "hold", run_hold },		{ "enter", run_enter },	  { "enter-vfork", run_enter_vfork },
-	{ "interrupt", run_interrupt }, { "go", run_go },	  { "join", run_join },
-	{ "suspend", run_suspend },	{ "resume", run_resume }, { "leave", block_release },
-	{ "inside", block_count },	{ NULL, NULL },
+	{ "hold", run_hold },
+	{ "enter", run_enter },
+	{ "enter-vfork", run_enter_vfork },
+	{ "interrupt", run_interrupt },
+	{ "go", run_go },
+	{ "join", run_join },
+	{ "overlap", run_overlap },
+	{ "overlaps", run_overlaps },
+	{ "slow-calls", run_slow_calls },
+	{ "seen", run_seen },
+	{ "suspend", run_suspend },
+	{ "resume", run_resume },
+	{ "leave", block_release },
+	{ "inside", block_count },
+	{ NULL, NULL },
 };
