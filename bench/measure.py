@@ -19,7 +19,8 @@ def laboratory():
     """(kcare, the built gaps target, the patch for gaps_call, a folder) in a scratch folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kcare-bench-"))
     try:
-        kcare = lab.Kcare(os.environ["KCARE_BUILD_DIR"], folder / "root", os.environ.get("KCARE_CACHE", "/var/cache/kcare"))
+        cache = os.environ.get("KCARE_CACHE", "/var/cache/kcare")
+        kcare = lab.Kcare(os.environ["KCARE_BUILD_DIR"], folder / "root", cache)
         build = lab.Build("gaps", "pie", folder / "gaps")
         (folder / "patches").mkdir()
         make_patch = lab.PatchMaker(kcare, folder / "patches")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A thread inside a function of the set: the patcher is busy, nothing changes; once the thread has left, it succeeds."""
+"""A thread inside a function of the set: the patcher is busy and nothing changes; once it has left, it succeeds."""
 
 import threading
 import time

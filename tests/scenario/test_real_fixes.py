@@ -70,8 +70,8 @@ def test_cve_2026_42766_cms_password_recipient(packages, kcare, hole, spawn, tmp
     """A CMS message without the optional key derivation algorithm: SIGSEGV in libcrypto, or a clean error."""
     fix = packages.derive("CVE-2026-42766")
     program = hole("hole_crypto", "-lcrypto")
-    message = subprocess.run(["openssl", "cms", "-encrypt", "-outform", "DER", "-aes-128-cbc", "-pwri_password", "secret"],
-                             input=b"attack at dawn", capture_output=True, check=True).stdout
+    encrypt = ["openssl", "cms", "-encrypt", "-outform", "DER", "-aes-128-cbc", "-pwri_password", "secret"]
+    message = subprocess.run(encrypt, input=b"attack at dawn", capture_output=True, check=True).stdout
     good, bad = tmp_path / "good.der", tmp_path / "bad.der"
     good.write_bytes(message)
     # ContentInfo.content.EnvelopedData.recipientInfos.pwri.keyDerivationAlgorithm
@@ -103,7 +103,8 @@ def test_both_openssl_fixes_in_one_cumulative_patch(packages, kcare, hole, spawn
     target = spawn(hole("hole_crypto", "-lcrypto"), environment={"LD_LIBRARY_PATH": str(library.parent)})
     kcare.patch(target, packages.patch(first.target, first.path), wait=10)
     assert kcare.info(target)["libcrypto.so.3"]["cve"] == ["CVE-2026-45445"]
-    kcare.patch(target, packages.patch(first.target, first.path, second.path, level=2, patchset="U20261123_02"), wait=10)
+    second_level = packages.patch(first.target, first.path, second.path, level=2, patchset="U20261123_02")
+    kcare.patch(target, second_level, wait=10)
     info = kcare.info(target)["libcrypto.so.3"]
     assert info["patchlvl"] == 2 and sorted(info["cve"]) == ["CVE-2026-42766", "CVE-2026-45445"]
     assert target.ask("ocb") == 0

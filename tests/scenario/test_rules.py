@@ -48,7 +48,8 @@ def test_rule_2_no_thread_is_inside_an_old_version_at_the_switch(worker, make_pa
         target.ask("enter plain")
         lab.wait_until(lambda: target.ask("inside") == 1)
         results = []
-        patcher = threading.Thread(target=lambda: results.append(kcare.ctl("patch", "-p", target.pid, patch, "--wait", 9)))
+        command = ("patch", "-p", target.pid, patch, "--wait", 9)
+        patcher = threading.Thread(target=lambda: results.append(kcare.ctl(*command)))
         patcher.start()
         time.sleep(0.15)
         assert not results, f"switched while a thread was inside: {results}"

@@ -17,7 +17,7 @@ def server(kcare, both, tmp_path):
         log = open(tmp_path / "log", "w", encoding="utf-8")
         process = kcare.start_server(lab.folder_of(both, kcare.root), log)
         started.append((process, log))
-        lab.wait_until(lambda: name(process.pid) == "libcare-server" or process.poll() is not None, 20, "it has its name")
+        lab.wait_until(lambda: name(process.pid) == "libcare-server" or process.poll() is not None, 20, "name")
         assert process.poll() is None, (tmp_path / "log").read_text()
         return process
 

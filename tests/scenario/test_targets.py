@@ -37,8 +37,8 @@ def test_a_thread_stays_inside_until_it_may_leave(worker, spawn, kind):
 def test_the_compiler_made_the_code_that_the_scenarios_are_about(worker, name, function):
     """hold_last ends in a call, and hold_cold has a part in .text.unlikely that calls."""
     start, size = worker.symbols("program")[name]
-    code = lab.call(["objdump", "-d", "--no-show-raw-insn", f"--start-address={start}", f"--stop-address={start + size}",
-                     str(worker.full / "program")], worker.folder)
+    limits = (f"--start-address={start}", f"--stop-address={start + size}")
+    code = lab.call(["objdump", "-d", "--no-show-raw-insn", *limits, str(worker.full / "program")], worker.folder)
     lines = [line for line in code.splitlines() if "\t" in line and "nop" not in line]
     assert any("call" in line and f"<{function}>" in line for line in lines)
     if name == "hold_last":
