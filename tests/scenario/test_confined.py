@@ -65,7 +65,7 @@ def test_a_process_in_a_container(worker, spawn, kcare, both, workshop):
         shutil.copy(path, place)
     (root / "proc").mkdir()
     target = spawn(worker, program="/app/program",
-                   wrapper=["unshare", "--mount", "--pid", "--fork", f"--root={root}", f"--mount-proc={root}/proc"])
+                   wrapper=["unshare", "--mount", "--pid", "--fork", f"--root={root}", "--mount-proc=/proc"])
     assert os.readlink(f"/proc/{target.pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
     assert os.readlink(f"/proc/{target.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
     patch_and_undo(kcare, worker, target, both)
