@@ -91,6 +91,16 @@ def spawn():
     assert not problems, "; ".join(problems)
 
 
+@pytest.fixture
+def namespace():
+    """A pid namespace; targets are started in it with wrapper=namespace.prefix. Ask for it before `spawn`."""
+    need_root("a pid namespace")
+    need_program("unshare", "util-linux")
+    made = lab.Namespace()
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session")
 def worker(build_target):
     return build_target("worker")

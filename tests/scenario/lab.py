@@ -236,7 +236,7 @@ class Build:
         for soname, sources in self.recipe.libraries.items():
             objects = [self.compile(source, ("-fPIC", *self.variant.library)) for source in sources]
             # A library may call back into the program: undefined symbols are fine.
-            self.link(soname, objects, ("-shared", f"-Wl,-soname,{soname}"))
+            self.link(soname, objects, ("-shared", f"-Wl,-soname,{soname}", *self.recipe.link))
         objects = [self.compile(source, self.variant.compile) for source in self.recipe.program]
         libraries = [str(self.full / soname) for soname in self.recipe.linked]
         rpath = ("-Wl,-rpath,$ORIGIN",) if libraries else ()
@@ -322,6 +322,28 @@ class PatchMaker:
 
 
 # ------------------------------------------------------------------------------------------------------------ processes
+
+
+class Namespace:
+    """A pid namespace of its own: what is done to "all" processes meets only those that the test started."""
+
+    def __init__(self):
+        self.init = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "sleep", "infinity"],
+                                     stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_until(lambda: children_of(self.init.pid), what="the namespace is there")
+        pid = children_of(self.init.pid)[0]
+        wait_until(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "sleep", what="its init runs")
+        self.prefix = ["nsenter", "--target", str(pid), "--pid", "--mount"]
+        self.pid = pid
+
+    @staticmethod
+    def pid_inside(target):
+        with open(f"/proc/{target.pid}/status", encoding="utf-8") as status:
+            return next(int(line.split()[-1]) for line in status if line.startswith("NSpid:"))
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)  # and with it all that is inside
+        self.init.wait(20)
 
 
 class TargetDied(AssertionError):

@@ -5,7 +5,6 @@ patched functions all the time and counts answers that are neither old nor new."
 import time
 
 import lab
-from conftest import need_root
 
 
 def values(target):
@@ -79,15 +78,18 @@ def test_vfork_in_another_thread(worker, spawn, kcare, both):
     assert target.ask("wrong") == 0
 
 
-def test_all_processes_at_once(worker, spawn, kcare, both):
+def test_all_processes_at_once(worker, namespace, spawn, kcare, both):
     """`-p all` finds those that map the files, and leaves the others alone."""
-    need_root("-p all")
-    targets = [spawn(worker) for _ in range(3)]
-    result = kcare.ctl("patch", "-p", "all", lab.folder_of(both, kcare.root), "--wait", 5)
+    targets = [spawn(worker, wrapper=namespace.prefix) for _ in range(3)]
+    folder = lab.folder_of(both, kcare.root)
+    result = kcare.ctl("patch", "-p", "all", folder, "--wait", 5, prefix=namespace.prefix)
     assert result.code == lab.DONE, result
     assert [values(target) for target in targets] == [(32, 1011)] * 3
-    listed = kcare.ctl("info", "-j")
-    assert all(f'"pid":{target.pid},' in listed.out.replace(" ", "") for target in targets), listed
-    result = kcare.ctl("unpatch", "-p", "all", "--wait", 5)
+    listed = kcare.ctl("info", "-j", prefix=namespace.prefix)
+    pids = {lab.json.loads(line)["pid"] for line in listed.out.splitlines()}
+    assert pids == {namespace.pid_inside(target) for target in targets}, listed
+    result = kcare.ctl("unpatch", "-p", "all", "--wait", 5, prefix=namespace.prefix)
     assert result.code == lab.DONE, result
     assert [values(target) for target in targets] == [(31, 1010)] * 3
+    assert kcare.ctl("patch", "-p", "all", folder, "--wait", 5, prefix=namespace.prefix).code == lab.DONE
+    assert kcare.ctl("patch", "-p", "all", folder, prefix=namespace.prefix).code == lab.NOTHING

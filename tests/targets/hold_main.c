@@ -21,7 +21,7 @@ atomic_int hold_go;
 atomic_long hold_seen = 1;
 static atomic_long overlaps, slow_calls;
 static pthread_t holder;
-static char alternate_stack[65536], static_stack[COROUTINE_STACK] __attribute__((aligned(16)));
+static char alternate_stack[65536];
 static ucontext_t loop_context, coroutine_context;
 static long coroutine_result;
 
@@ -224,31 +224,34 @@ static void coroutine(void)
 	coroutine_result = hold_coroutine(100, 1);
 }
 
+static void *coroutine_stack;
+
 static void *make_stack(const char *where)
 {
 	if (!strcmp(where, "mmap"))
 		return mmap(NULL, COROUTINE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
 			    0);
-	if (!strcmp(where, "malloc"))
-		return malloc(COROUTINE_STACK);
-	return static_stack;
+	return malloc(COROUTINE_STACK);
 }
 
 /* Leaves a coroutine suspended inside hold_coroutine(): on no thread's stack. */
 static long run_suspend(const char *where)
 {
 	getcontext(&coroutine_context);
-	coroutine_context.uc_stack.ss_sp = make_stack(where);
+	coroutine_stack = make_stack(where);
+	coroutine_context.uc_stack.ss_sp = coroutine_stack;
 	coroutine_context.uc_stack.ss_size = COROUTINE_STACK;
 	coroutine_context.uc_link = &loop_context;
 	makecontext(&coroutine_context, coroutine, 0);
 	return swapcontext(&loop_context, &coroutine_context);
 }
 
+/* Nobody can tell a stack that was left from one that is suspended, as long as its content is there: so clear it. */
 static long run_resume(const char *argument)
 {
 	(void)argument;
 	swapcontext(&loop_context, &coroutine_context);
+	explicit_bzero(coroutine_stack, COROUTINE_STACK);
 	return coroutine_result;
 }
 
