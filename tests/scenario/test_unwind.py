@@ -61,6 +61,6 @@ def test_a_patched_method_is_called_through_the_vtable(patched):
 
 def test_backtrace_sees_all_frames_through_a_patched_function(patched):
     target, frames, undo = patched
-    assert target.ask("backtrace") == frames
+    assert frames > 4 and target.ask("backtrace") == frames
     undo()
     assert target.ask("backtrace") == frames

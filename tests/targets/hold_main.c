@@ -246,12 +246,13 @@ static long run_suspend(const char *where)
 	return swapcontext(&loop_context, &coroutine_context);
 }
 
-/* Nobody can tell a stack that was left from one that is suspended, as long as its content is there: so clear it. */
+/* Nobody can tell a stack that was left from one that is suspended, as long as their content is there: so clear it. */
 static long run_resume(const char *argument)
 {
 	(void)argument;
 	swapcontext(&loop_context, &coroutine_context);
 	explicit_bzero(coroutine_stack, COROUTINE_STACK);
+	explicit_bzero(&coroutine_context, sizeof(coroutine_context));
 	return coroutine_result;
 }
 
