@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The patcher is killed at every system call that it makes, one run for each, both while it patches and unpatches.
 
-strace counts the patcher's system calls and delivers SIGKILL at the chosen one. After each: the target lives and
-answers, every function is wholly old or wholly new, and the next run finishes or undoes what it finds. `make check`
-begins with the first system call that concerns the target (what comes before cannot touch it); --long takes all.
+tests/targets/kill_at.c counts the patcher's system calls over all its threads and kills it at the chosen one. After each:
+the target lives and answers, every function is wholly old or wholly new, and the next run finishes or undoes what it
+finds. `make check` leaves out what can make no difference: the system calls before the first that names the target, and
+points that differ from the one before only by something that was read. --long takes all.
+
+Everything happens in a pid namespace, so that the patcher, which looks at all processes when it lists what is fixed,
+finds only a few.
 """
 
 import concurrent.futures
@@ -15,6 +19,8 @@ from conftest import need_program
 from lab import DONE, NOTHING
 
 WORKERS = 2
+KILLED = 137
+READS = ("pread64", "process_vm_readv", "read", "newfstatat")  # as in kill_at.c
 OLD, NEW = (31, 1010), (32, 1011)
 
 
@@ -43,40 +49,43 @@ class Series:
 class Shooter:
     """One target, patched or not, and a patcher that is killed while it changes that."""
 
-    def __init__(self, kcare, worker, folder, log):
-        self.kcare, self.worker, self.folder, self.log = kcare, worker, folder, log
-        self.target = lab.Target([worker.program])
+    def __init__(self, kcare, worker, folder, namespace, kill_at):
+        self.kcare, self.worker, self.folder, self.namespace, self.kill_at = kcare, worker, folder, namespace, kill_at
+        self.target = lab.Target([*namespace.prefix, worker.program], inner=True)
+        self.pid = namespace.pid_inside(self.target)
         self.target.ask("sleepers 3")
         self.target.ask("stutterers 1")
 
     def command(self, action):
         files = [self.folder] if action == "patch" else []
-        return [action, "-p", self.target.pid, *files, "--wait", 5]
+        return [action, "-p", self.pid, *files, "--wait", 5]
+
+    def run(self, action, *prefix):
+        return self.kcare.run("libcare-ctl", *self.command(action), prefix=[*self.namespace.prefix, *prefix])
 
     def values(self):
         return self.target.ask("value 10"), self.target.ask("one 10")
 
     def set(self, action):
         """A run that nobody kills; returns what was found to do."""
-        result = self.kcare.ctl(*self.command(action))
+        result = self.run(action)
         assert result.code in (DONE, NOTHING), result
         assert self.values() == (NEW if action == "patch" else OLD), result
         return result
 
-    def first_that_concerns_the_target(self, action):
+    def first_that_concerns_the_target(self, action, log, left_out):
         """The number of the first system call that names the target or traces it, and how many there are."""
-        done = self.kcare.run("libcare-ctl", *self.command(action), prefix=["strace", "-f", "-o", str(self.log)])
+        done = self.run(action, "strace", "-f", "-o", str(log))
         assert done.code == DONE, done
-        calls = [line for line in self.log.read_text().splitlines() if re.match(r"\d+ +[a-z_0-9]+\(", line)]
-        pattern = re.compile(rf"ptrace\(|/proc/{self.target.pid}\b|process_vm")
+        calls = [line for line in log.read_text().splitlines() if re.match(r"\d+ +[a-z_0-9]+\(", line)]
+        calls = [line for line in calls if not re.match(rf"\d+ +({'|'.join(left_out)})\(", line)]
+        pattern = re.compile(rf"ptrace\(|/proc/{self.pid}\b|process_vm")
         return next(i for i, line in enumerate(calls, 1) if pattern.search(line)), len(calls)
 
     def shoot(self, action, number, next_action):
         """Kills the patcher at its system call `number`, looks, and brings the target to where `next_action` starts."""
-        inject = ["strace", "-f", "-o", str(self.log), "-e", "trace=none", "-e", "signal=none", "-e",
-                  f"inject=all:signal=KILL:when={number}"]
-        result = self.kcare.run("libcare-ctl", *self.command(action), prefix=inject)
-        killed = result.code in (-9, 137)
+        result = self.run(action, *self.kill_at, str(number))
+        killed = result.code == KILLED
         when = f"{action} killed at system call {number}"
         assert killed or result.code == DONE, f"{when}: {result}"
         self.check(when)
@@ -114,16 +123,20 @@ def work(shooter, series, stop):
         action = following
 
 
-def test_killed_at_every_system_call(worker, kcare, both, tmp_path, long, record_property):
+def test_killed_at_every_system_call(worker, namespace, kcare, both, tmp_path, long, record_property):
     need_program("strace", "strace")
     folder = lab.folder_of(both, kcare.root)
-    shooters = [Shooter(kcare, worker, folder, tmp_path / f"log{i}") for i in range(WORKERS)]
+    kill_at = tmp_path / "kill_at"
+    lab.call(["gcc", "-O2", "-D_GNU_SOURCE", str(lab.TARGETS / "kill_at.c"), "-o", str(kill_at)], tmp_path)
+    command = [str(kill_at)] if long else [str(kill_at), "-r"]
+    shooters = [Shooter(kcare, worker, folder, namespace, command) for _ in range(WORKERS)]
     try:
         series = {}
         for action in ("patch", "unpatch"):
-            first, total = shooters[0].first_that_concerns_the_target(action)
-            assert total > first > 1
-            series[action] = Series(1 if long else first, total)
+            left_out = () if long else READS
+            first, total = shooters[0].first_that_concerns_the_target(action, tmp_path / "log", left_out or ("-",))
+            assert total > first > 20
+            series[action] = Series(1 if long else first - 10, total)
         stop = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
             futures = [pool.submit(work, shooter, series, stop) for shooter in shooters]
