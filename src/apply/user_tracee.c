@@ -84,11 +84,11 @@ void kc_tracee_look(struct kc_tracee *tracee)
 	if (kc_thread_look(tracee->pid, tracee->tid, look))
 		look->blocked = false;
 	tracee->running = !look->blocked;
-	tracee->look_ns = kc_now_ns();
 	tracee->slept_ms = 0;
 	if (look->blocked && look->syscall >= 0 && has_timeout_register((uint64_t)look->syscall) &&
 	    (int32_t)look->args[3] > 0)
 		tracee->slept_ms = kc_thread_slept_ms(tracee->pid, tracee->tid);
+	tracee->look_ns = kc_now_ns(); /* behind slept_ms: no time may count twice */
 }
 
 void kc_tracee_interrupt(struct kc_tracee *tracee)
@@ -143,7 +143,8 @@ int kc_tracee_regs(const struct kc_tracee *tracee, struct user_regs_struct *regs
 
 /*
  * epoll_wait's timeout is relative and sits in a register: it must not begin anew. How long the thread had slept is
- * known when it has run exactly once since the look: to stop.
+ * known when it has run exactly once since the look: to stop. A thread whose time was over has instead run because of
+ * that, and is in its next wait already: this one begins now.
  */
 static void shorten_timeout(const struct kc_tracee *tracee, struct user_regs_struct *regs)
 {
@@ -156,7 +157,8 @@ static void shorten_timeout(const struct kc_tracee *tracee, struct user_regs_str
 		return;
 	passed = tracee->slept_ms + (kc_now_ns() - tracee->look_ns) / 1000000;
 	passed -= passed ? 1 : 0; /* rather late than early */
-	regs->r10 = passed < (uint64_t)timeout ? (uint64_t)timeout - passed : 0;
+	if (passed + 2 < (uint64_t)timeout)
+		regs->r10 = (uint64_t)timeout - passed;
 }
 
 /* Is a signal with a handler about to be delivered? Then EINTR is what the program must see. */
