@@ -180,24 +180,6 @@ def test_the_code_in_memory_is_not_the_expected_one(worker, spawn, kcare, both):
     lab.assert_original(target, worker.run / "libone.so.1")
 
 
-def test_cvelist_counts_a_cve_only_when_every_process_is_fixed(worker, namespace, spawn, kcare, value_patch):
-    listing = kcare.root / "var/cache/kcare/libcare_cvelist"
-    first, second = [spawn(worker, wrapper=namespace.prefix) for _ in range(2)]
-
-    def change(action, target, *arguments):
-        pid = namespace.pid_inside(target)
-        result = kcare.ctl(action, "-p", pid, *arguments, "--wait", 5, prefix=namespace.prefix)
-        assert result.code == DONE, result
-        return listing.read_text().split()
-
-    assert "CVE-2026-10001" not in change("patch", first, value_patch()), "the other process is vulnerable"
-    behind = kcare.ctl("info", prefix=namespace.prefix)
-    assert str(namespace.pid_inside(second)) in behind.out, f"info says who is not fixed: {behind}"
-    assert "CVE-2026-10001" in change("patch", second, value_patch())
-    assert "CVE-2026-10001" not in change("unpatch", first)
-    assert "CVE-2026-10001" in change("patch", first, value_patch())
-
-
 def test_many_rounds_leave_no_mapping_behind(worker, spawn, kcare, both, long):
     """What unpatching frees does not pile up."""
     target = spawn(worker)
