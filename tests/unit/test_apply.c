@@ -170,7 +170,7 @@ static enum kc_error_code apply(struct kc_ctx *ctx, pid_t pid, struct made *made
 	kc_autoerror struct kc_error *err = kc_user_patch(ctx, pid, &patch, 1, &options, &result);
 
 	if (err)
-		print_message("%s\n", kc_error_message(err));
+		print_message("# %s\n", kc_error_message(err));
 	return err ? kc_error_code(err) : KC_ERR_COUNT;
 }
 

@@ -450,7 +450,7 @@ static void every_kind_of_target_gets_a_payload(void **state)
 	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
 		struct fix fix;
 
-		print_message("cc %s; ld %s\n", variants[i].compile, variants[i].link);
+		print_message("# cc %s; ld %s\n", variants[i].compile, variants[i].link);
 		emit_and_parse(&fix, &variants[i], part,
 			       "s/.. MORE ../case 9: puts(\"seven\"); return chosen(numbers[x]) + helper(2);/;"
 			       "s/i & 3..x. + 1/i \\& 3](x) + 2/");

@@ -106,7 +106,7 @@ static void check_variant(const struct variant *variant)
 	struct kc_placement *placement = NULL;
 	struct workshop shop;
 
-	print_message("cc %s; ld %s\n", variant->compile, variant->link);
+	print_message("# cc %s; ld %s\n", variant->compile, variant->link);
 	workshop_open(&shop);
 	workshop_write(&shop, "part.c", part);
 	workshop_write(&shop, "rest.c", rest);
@@ -252,7 +252,7 @@ static void another_source_or_compiler_gives_no_proof_and_names_the_function(voi
 
 		if (!err)
 			fail_msg("%s was taken for the shipped code", cases[i].edit);
-		print_message("%s\n", kc_error_message(err));
+		print_message("# %s\n", kc_error_message(err));
 		assert_int_equal(kc_error_code(err), KC_ERR_PROOF);
 		assert_non_null(strstr(kc_error_message(err), cases[i].names));
 		assert_non_null(strstr(kc_error_message(err), "GCC"));
