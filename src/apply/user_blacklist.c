@@ -160,7 +160,7 @@ static struct kc_error *load_file(const char *fixed, struct kc_user_blacklist **
 
 	if (!path)
 		return kc_error_no_memory();
-	err = kc_file_read(path, FILE_SIZE_MAX, &content);
+	err = kc_file_read_now(path, FILE_SIZE_MAX, &content);
 	*exists = err != -ENOENT && err != -ENOTDIR;
 	if (!*exists)
 		return NULL;

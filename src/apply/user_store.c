@@ -68,7 +68,7 @@ static bool is_intact(const char *path, const char *hash)
 	kc_autobuf struct kc_buf content = { 0 };
 	char found[KC_SHA256_TEXT_SIZE];
 
-	if (kc_file_read(path, FILE_SIZE_MAX, &content) < 0)
+	if (kc_file_read_now(path, FILE_SIZE_MAX, &content) < 0)
 		return false;
 	kc_sha256_text(content.data, content.size, found);
 	return !strcmp(found, hash);
@@ -109,7 +109,7 @@ static struct kc_error *read_patch(struct kc_ctx *ctx, const struct kc_user_stor
 		return kc_error_no_memory();
 	if (!store->keyring)
 		return kc_error_new(KC_ERR_UNKNOWN_KEY, "no author is trusted");
-	err = kc_file_read(path, FILE_SIZE_MAX, &content);
+	err = kc_file_read_now(path, FILE_SIZE_MAX, &content);
 	if (err == -ENOENT)
 		return kc_error_new(KC_ERR_NOT_FOUND, "the patch file %.12s… is not in %s", hash, store->dir);
 	if (err)

@@ -37,6 +37,16 @@ int kc_file_read(const char *path, size_t limit, struct kc_buf *buf)
 	return fd < 0 ? -errno : kc_fd_read(fd, limit, buf);
 }
 
+int kc_file_read_now(const char *path, size_t limit, struct kc_buf *buf)
+{
+	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISFIFO(st.st_mode) ? -EINVAL : kc_fd_read(fd, limit, buf);
+}
+
 int kc_fd_write(int fd, const void *data, size_t size)
 {
 	const char *p = data;

@@ -11,6 +11,8 @@
 
 /* Appends the content to `buf`. -EFBIG when there is more than `limit` bytes; pseudo files (/proc) work too. */
 int kc_file_read(const char *path, size_t limit, struct kc_buf *buf);
+/* The same where nobody may make us wait: a FIFO is an error, -EINVAL. */
+int kc_file_read_now(const char *path, size_t limit, struct kc_buf *buf);
 int kc_fd_read(int fd, size_t limit, struct kc_buf *buf);
 /* Writes all bytes; retries short writes and EINTR. */
 int kc_fd_write(int fd, const void *data, size_t size);

@@ -117,6 +117,12 @@ static void file_write_atomic_replaces_and_read_obeys_its_limit(void **state)
 	kc_buf_reset(&buf);
 	assert_int_equal(kc_file_read(path, 4, &buf), 0);
 	assert_string_equal(buf.data, "two!");
+	kc_buf_reset(&buf);
+	assert_int_equal(kc_file_read_now(path, 4, &buf), 0);
+	assert_string_equal(buf.data, "two!");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(kc_file_read_now(path, 4, &buf), -EINVAL);
 	assert_int_equal(kc_dir_make(deep, 0700), 0);
 	assert_int_equal(kc_dir_make(deep, 0700), 0);
 	assert_int_equal(kc_dir_make("", 0700), -ENOENT);
