@@ -35,9 +35,19 @@ struct context {
 	bool live;	     /* the return address of swapcontext, its pc, is still below its stack pointer */
 };
 
+/* Two words of a control block are the start and size of memory that holds the whole mapping, and ends with it. */
+static bool names_block(const uint64_t *words, size_t n, const struct kc_map *map)
+{
+	for (size_t i = 0; i + 1 < n; i++)
+		if (words[i] && words[i] <= map->start && words[i + 1] == map->end - words[i])
+			return true;
+	return false;
+}
+
 /*
- * A thread's control block lies at the top of its stack and begins with its own address, twice. The C library keeps the
- * stacks of threads that have ended; those have one, too.
+ * A thread's control block lies at the top of its stack, begins with its own address, twice, and names the memory that
+ * the stack was made of. The C library keeps the stacks of threads that have ended; those have one, too. The control
+ * block of the main thread does not count: the kernel shows it as one mapping with stacks of coroutines below it.
  */
 static bool ends_in_control_block(const struct kc_process_view *view, const struct kc_map *map)
 {
@@ -47,9 +57,9 @@ static bool ends_in_control_block(const struct kc_process_view *view, const stru
 
 	if (kc_process_read(view, start, words, size))
 		return false;
-	for (size_t i = size / sizeof(*words) - 2; i-- > 0;)
+	for (size_t n = size / sizeof(*words), i = n - 2; i-- > 0;)
 		if (words[i] == start + 8 * i && words[i + 2] == words[i])
-			return true;
+			return names_block(words + i, n - i, map);
 	return false;
 }
 
