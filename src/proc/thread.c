@@ -19,6 +19,8 @@
 #include "base/file.h"
 #include "proc/internal.h"
 
+#define STATUS_SIZE_MAX ((size_t)2 << 20) /* with 65,536 groups */
+
 static int compare_pids(const void *a, const void *b)
 {
 	pid_t first = *(const pid_t *)a, second = *(const pid_t *)b;
@@ -218,12 +220,18 @@ static uint64_t status_mask(const char *text, const char *name)
 
 int kc_thread_status(pid_t pid, pid_t tid, struct kc_thread_status *status)
 {
-	char text[8192] = "";
-	const char *value;
-	int ret = read_thread_file(pid, tid, "status", text, sizeof(text));
+	char path[80], small[8192] = "";
+	kc_autobuf struct kc_buf large = { 0 };
+	const char *value, *text = small;
+	int ret = read_thread_file(pid, tid, "status", small, sizeof(small));
 
+	if (!ret && strlen(small) == sizeof(small) - 1) { /* many groups */
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+		ret = kc_file_read(path, STATUS_SIZE_MAX, &large);
+		text = large.data;
+	}
 	if (ret)
-		return ret;
+		return ret == -ENOENT ? -ESRCH : ret;
 	memset(status, 0, sizeof(*status));
 	value = status_field(text, "State");
 	status->state = value ? value[strspn(value, " \t")] : '?';

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <setjmp.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,6 +104,39 @@ static void blocked_thread_shows_its_system_call_and_runs(void **state)
 	assert_int_equal(kc_thread_look(pid, pid, &second), -ESRCH);
 }
 
+/* The signals and the seccomp mode come behind a long line of groups. */
+static void status_is_read_whole(void **state)
+{
+	gid_t groups[4000];
+	struct kc_thread_status status;
+	pid_t pid;
+	int ready[2];
+	char byte;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("only root has many groups\n");
+		skip();
+	}
+	for (size_t i = 0; i < 4000; i++)
+		groups[i] = (gid_t)(1000000000 + i);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		signal(SIGUSR1, SIG_IGN);
+		if (setgroups(4000, groups) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	assert_int_equal(kc_thread_status(pid, pid, &status), 0);
+	assert_true(status.ignored & 1ull << (SIGUSR1 - 1));
+	end_sleeper(pid);
+}
+
 static void ended_and_kernel_processes_are_told_apart(void **state)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -151,6 +185,7 @@ int main(void)
 		cmocka_unit_test(view_shows_program_libraries_and_memory),
 		cmocka_unit_test(object_opens_the_file_that_is_mapped),
 		cmocka_unit_test(blocked_thread_shows_its_system_call_and_runs),
+		cmocka_unit_test(status_is_read_whole),
 		cmocka_unit_test(ended_and_kernel_processes_are_told_apart),
 		cmocka_unit_test(lists_hold_ourselves_in_order),
 	};
