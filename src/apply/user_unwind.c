@@ -104,6 +104,19 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 	.set_initial_registers = set_registers,
 };
 
+/* Without a table libdw guesses by frame pointers, which leaves frames out. */
+static bool has_table(struct kc_unwind *unwind, Dwarf_Addr pc)
+{
+	Dwfl_Module *module = dwfl_addrmodule(unwind->dwfl, pc);
+	Dwarf_Frame *frame = NULL;
+	Dwarf_Addr bias;
+	Dwarf_CFI *cfi = module ? dwfl_module_eh_cfi(module, &bias) : NULL;
+	bool has = cfi && dwarf_cfi_addrframe(cfi, pc - bias, &frame) == 0;
+
+	free(frame);
+	return has;
+}
+
 static int take_frame(Dwfl_Frame *frame, void *arg)
 {
 	struct kc_unwind *unwind = arg;
@@ -111,6 +124,8 @@ static int take_frame(Dwfl_Frame *frame, void *arg)
 	bool interrupted; /* by a signal, or the innermost: pc is where it goes on, not behind a call */
 
 	if (!dwfl_frame_pc(frame, &pc, &interrupted) || ++unwind->n_frames > FRAMES_MAX)
+		unwind->inside = true;
+	else if (!has_table(unwind, interrupted ? pc : pc - 1))
 		unwind->inside = true;
 	else if (interrupted)
 		unwind->inside = kc_forbidden_has_pc(unwind->forbidden, pc);
