@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -96,6 +97,21 @@ static struct kc_error *open_for_writing(struct kc_process_view *view)
 	return NULL;
 }
 
+/* Two patchers at once would take each other's code for what a killed one left. The lock ends with the descriptor. */
+static struct kc_error *lock_process(struct run *run)
+{
+	const struct kc_process_view *view = run->session.view;
+	struct kc_error *err = NULL;
+
+	do {
+		kc_error_free(err);
+		err = NULL;
+		if (flock(view->mem_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+			err = kc_error_new(KC_ERR_BUSY, "process %d is being patched by another run", view->pid);
+	} while (may_retry(run, err));
+	return err;
+}
+
 static struct kc_error *refuse_traced(const struct kc_process_view *view)
 {
 	struct kc_thread_status status;
@@ -133,6 +149,8 @@ static struct kc_error *run_open(struct kc_ctx *ctx, pid_t pid, struct run *run)
 		return kc_error_new(KC_ERR_REFUSED, "a process cannot patch itself");
 	KC_TRY(wait_for_tracer(run));
 	KC_TRY(open_for_writing(session->view));
+	KC_TRY(lock_process(run));
+	KC_TRY(kc_process_view_refresh(ctx, session->view)); /* what another run did meanwhile */
 	return kc_records_read(ctx, session->view, &session->records, &session->n_records);
 }
 
