@@ -182,11 +182,14 @@ bool kc_in_rseq(const struct kc_process_view *view, pid_t tid, uint64_t pc)
 	return pc - section.start < section.size;
 }
 
-/* ptrace writes words: what surrounds the data is written as it is. */
+/*
+ * ptrace writes words: what surrounds the data is written as it is. A word may lie anywhere inside a page, so that an
+ * entry is written at once.
+ */
 static int poke(const struct kc_process_view *view, pid_t tid, uint64_t addr, const uint8_t *data, size_t size)
 {
 	while (size) {
-		uint64_t at = addr & ~7ull, word;
+		uint64_t last = (addr | (KC_PAGE - 1)) + 1 - sizeof(uint64_t), at = addr < last ? addr : last, word;
 		size_t skip = addr - at, n = 8 - skip < size ? 8 - skip : size;
 		int ret = kc_process_read(view, at, &word, sizeof(word));
 

@@ -56,9 +56,8 @@ static bool wait_stop(struct kc_tracee *tracee, uint64_t limit_ns)
 
 static bool resume_until_stop(struct remote *remote, int request, uint64_t limit_ns)
 {
+	ptrace(request, remote->tracee.tid, NULL, NULL); /* fails when it was killed: then wait says so */
 	remote->tracee.stopped = false;
-	if (ptrace(request, remote->tracee.tid, NULL, NULL))
-		remote->tracee.stopped = true;
 	return wait_stop(&remote->tracee, limit_ns) && remote->tracee.stopped;
 }
 
@@ -192,19 +191,46 @@ static bool is_quiet(const struct remote *remote)
 	       !kc_unwind_is_inside(remote->unwind, &forbidden, remote->tracee.tid, &remote->original);
 }
 
+/*
+ * The frame needs room, and others must not use it: a stack that a program made for itself (a goroutine's) may be small
+ * and lie among other data. A thread made by the C library has its thread pointer at the top of its stack.
+ */
+static bool is_on_own_stack(const struct remote *remote)
+{
+	uint64_t sp = remote->original.rsp, thread_pointer = remote->original.fs_base;
+	const struct kc_map *map = kc_process_map_at(remote->view, sp);
+
+	if (!map)
+		return false;
+	if (strcmp(map->path, "[stack]") == 0)
+		return true;
+	return map->start + STACK_ROOM <= sp && thread_pointer > sp && thread_pointer < map->end;
+}
+
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#endif
+
+/* Syscall user dispatch kills a thread for a system call from a place that is not allowed. */
+static bool filters_by_address(const struct kc_tracee *tracee)
+{
+	struct {
+		uint64_t mode, selector, offset, size;
+	} config = { 0 };
+
+	return ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tracee->tid, (void *)sizeof(config), &config) == 0 &&
+	       config.mode;
+}
+
 /* Is this a state from which a thread can be borrowed? */
 static bool is_fit(struct remote *remote)
 {
 	struct kc_tracee *tracee = &remote->tracee;
-	const struct kc_map *map;
 
 	kc_tracee_hide(tracee);
 	if (kc_tracee_event(tracee) != PTRACE_EVENT_STOP || kc_tracee_regs(tracee, &remote->original))
 		return false;
-	map = kc_process_map_at(remote->view, remote->original.rsp - RED_ZONE);
-	if (remote->original.cs != 0x33)
-		return false;
-	if (map ? map->start + STACK_ROOM > remote->original.rsp && strcmp(map->path, "[stack]") != 0 : remote->n_quiet)
+	if (remote->original.cs != 0x33 || !is_on_own_stack(remote) || filters_by_address(tracee))
 		return false;
 	if ((int64_t)remote->original.orig_rax < 0 && kc_in_rseq(remote->view, tracee->tid, remote->original.rip))
 		return false;
@@ -286,6 +312,8 @@ static int rank(pid_t pid, pid_t tid)
 		return 3;
 	if (!look.blocked)
 		return 1;
+	if (!look.sp)
+		return 3; /* a worker of the kernel */
 	switch (look.syscall) {
 	case SYS_clone:
 	case SYS_clone3:

@@ -24,6 +24,12 @@
 
 /* ---- look ---- */
 
+/* Threads that the kernel makes in a process have no place in the program. */
+static bool is_worker(uint64_t pc, uint64_t sp)
+{
+	return !pc && !sp;
+}
+
 /* An attempt that is bound to fail is not made: a thread that is blocked inside stays there. */
 static struct kc_error *look(struct kc_stop *stop)
 {
@@ -34,6 +40,9 @@ static struct kc_error *look(struct kc_stop *stop)
 		if (tracee->stopped || tracee->gone || tracee->other_memory)
 			continue;
 		kc_tracee_look(tracee);
+		tracee->worker = tracee->look.blocked && is_worker(tracee->look.pc, tracee->look.sp);
+		if (tracee->worker)
+			continue; /* an interrupt would end what it does for the program with EINTR */
 		if (tracee->look.blocked &&
 		    kc_stack_search(stop->transition, tracee->pid, tracee->look.pc, tracee->look.sp, 0, &stop->scratch,
 				    &hit) == KC_VERDICT_INSIDE &&
@@ -85,10 +94,12 @@ static struct kc_error *check_stopped(struct kc_stop *stop, struct kc_tracee *tr
 	struct user_regs_struct regs;
 	struct kc_hit hit;
 
-	if (tracee->gone || tracee->other_memory)
+	if (tracee->gone || tracee->other_memory || tracee->worker)
 		return NULL;
 	if (kc_tracee_regs(tracee, &regs))
 		return kc_stop_busy(stop, tracee, NULL);
+	if (is_worker(regs.rip, regs.rsp))
+		return NULL;
 	tracee->sp = regs.rsp;
 	tracee->thread_pointer = regs.fs_base;
 	switch (kc_stack_search(stop->transition, tracee->pid, regs.rip, regs.rsp, regs.fs_base, &stop->scratch,
@@ -110,7 +121,7 @@ static struct kc_error *wait_for(struct kc_stop *stop, bool running, uint64_t en
 	for (size_t i = 0; i < stop->n_tracees; i++) {
 		struct kc_tracee *tracee = &stop->tracees[i];
 
-		if (tracee->running != running || tracee->other_memory)
+		if (tracee->running != running || tracee->other_memory || tracee->worker)
 			continue;
 		while (!kc_tracee_poll(tracee)) {
 			uint64_t now = kc_now_ns();
@@ -150,7 +161,7 @@ static struct kc_error *check_blocked(struct kc_stop *stop)
 static void interrupt(struct kc_stop *stop, bool running)
 {
 	for (size_t i = 0; i < stop->n_tracees; i++)
-		if (stop->tracees[i].running == running)
+		if (stop->tracees[i].running == running && !stop->tracees[i].worker)
 			kc_tracee_interrupt(&stop->tracees[i]);
 }
 
@@ -240,7 +251,6 @@ static struct kc_error *stop_and_check(struct kc_stop *stop, uint64_t max_ns)
 	interrupt(stop, false);
 	KC_TRY(wait_for(stop, false, stop->stop_ns + max_ns + stop->n_tracees * BLOCKED_NS));
 	KC_TRY(check_blocked(stop));
-	KC_TRY(kc_stop_search_memory(stop, false));
 	hurry(true);
 	stop->begin_ns = kc_now_ns();
 	KC_TRY(stop_and_check_running(stop, stop->begin_ns + max_ns));
@@ -320,7 +330,7 @@ static struct kc_error *write_all(struct kc_stop *stop)
 
 /* ---- go ---- */
 
-/* A thread that was interrupted and not waited for would see EINTR when we left it alone. */
+/* A thread that was interrupted, or that a signal stopped, would see EINTR when we left it alone. */
 static void settle(struct kc_stop *stop)
 {
 	uint64_t end = kc_now_ns() + SETTLE_NS;
@@ -328,9 +338,10 @@ static void settle(struct kc_stop *stop)
 	for (size_t i = 0; i < stop->n_tracees; i++) {
 		struct kc_tracee *tracee = &stop->tracees[i];
 
-		if (!tracee->interrupted || tracee->gone)
+		if (tracee->gone)
 			continue;
-		while (!kc_tracee_poll(tracee) && kc_now_ns() < end && !is_held_in_kernel(tracee))
+		while (!kc_tracee_poll(tracee) && tracee->interrupted && kc_now_ns() < end &&
+		       !is_held_in_kernel(tracee))
 			kc_nap(20);
 		kc_tracee_release(tracee);
 	}
@@ -359,6 +370,8 @@ static struct kc_error *attempt(void *data)
 	err = kc_stop_seize(stop);
 	if (!err)
 		err = look(stop);
+	if (!err)
+		err = kc_stop_search_memory(stop, false); /* may take seconds: nobody is stopped yet */
 	if (!err) {
 		stop->stop_ns = kc_now_ns();
 		err = stop_and_check(stop, (uint64_t)max_ms * 1000000);

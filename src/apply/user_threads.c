@@ -118,7 +118,7 @@ struct kc_error *kc_stop_seize(struct kc_stop *stop)
 	for (int pass = 0; added; pass++) {
 		added = false;
 		KC_TRY(seize_pass(stop, stop->transition->view->pid, &added));
-		if (pass == 0)
+		if (!added) /* from here on every child attaches itself */
 			KC_TRY(seize_sharers(stop, &added));
 		KC_TRY(kc_stop_serve(stop));
 		if (pass == PASSES_MAX)

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -170,6 +171,22 @@ static bool handler_is_due(const struct kc_tracee *tracee)
 	       (status.pending & ~status.blocked & status.caught);
 }
 
+/*
+ * While a thread is traced, signals that it ignores reach it, too: they stop it, and would end a system call. Those
+ * that are ignored by default count when they have no handler.
+ */
+static bool signal_is_ignored(const struct kc_tracee *tracee)
+{
+	static const uint64_t by_default =
+		1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1);
+	int signal = kc_tracee_signal(tracee);
+	struct kc_thread_status status;
+
+	if (signal <= 0 || kc_thread_status(tracee->pid, tracee->tid, &status))
+		return false;
+	return (status.ignored | (by_default & ~status.caught)) >> (signal - 1) & 1;
+}
+
 /* close() has closed even when it returns EINTR: a second one would hit another file. */
 static bool can_start_again(uint64_t nr)
 {
@@ -180,7 +197,8 @@ void kc_tracee_hide(struct kc_tracee *tracee)
 {
 	struct user_regs_struct regs;
 
-	if (tracee->hidden || kc_tracee_event(tracee) != PTRACE_EVENT_STOP || kc_tracee_regs(tracee, &regs))
+	if (tracee->hidden || (kc_tracee_event(tracee) != PTRACE_EVENT_STOP && !signal_is_ignored(tracee)) ||
+	    kc_tracee_regs(tracee, &regs))
 		return;
 	tracee->hidden = true;
 	if ((int64_t)regs.orig_rax < 0 || (int64_t)regs.rax != -EINTR || !can_start_again(regs.orig_rax) ||

@@ -18,6 +18,7 @@ struct kc_tracee {
 	bool gone;
 	bool running;		     /* was not blocked when last looked at */
 	bool other_memory;	     /* a child that only has to be let go */
+	bool worker;		     /* of the kernel (io_uring): runs no code of the program */
 	bool hidden;		     /* its stop */
 	bool in_kernel;		     /* not waited for: blocked in the kernel, and an interrupt keeps it there */
 	uint64_t sp, thread_pointer; /* when it was checked; 0: not yet */
