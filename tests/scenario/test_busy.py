@@ -89,7 +89,7 @@ def test_busy_while_the_child_of_a_vfork_is_inside(worker, make_patch, spawn, kc
     assert_patched(kcare, worker, target, "plain", patch)
 
 
-@pytest.mark.parametrize("where", ["mmap", "malloc"])
+@pytest.mark.parametrize("where", ["mmap", "malloc", "merged"])
 def test_busy_while_a_suspended_coroutine_is_inside(worker, make_patch, spawn, kcare, where):
     """Its stack belongs to no thread."""
     patch = make_patch(worker, FIXES["coroutine"])

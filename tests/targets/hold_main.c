@@ -231,6 +231,8 @@ static void *make_stack(const char *where)
 	if (!strcmp(where, "mmap"))
 		return mmap(NULL, COROUTINE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
 			    0);
+	if (!strcmp(where, "merged")) /* the kernel lists it as one with what lies above */
+		return mmap(NULL, COROUTINE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return malloc(COROUTINE_STACK);
 }
 
