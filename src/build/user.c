@@ -55,6 +55,11 @@ static struct kc_error *check_request(const struct kc_build_user_request *reques
 		return kc_error_new(KC_ERR_USAGE, "the patchset has no name");
 	if (!request->fix_paths || !request->fix_paths[0])
 		return kc_error_new(KC_ERR_USAGE, "there is no fix");
+	/* Where only lines are added, its hunks would fit again. */
+	for (const char *const *fix = request->fix_paths; *fix; fix++)
+		for (const char *const *before = request->fix_paths; before < fix; before++)
+			if (!strcmp(*before, *fix))
+				return kc_error_new(KC_ERR_USAGE, "the fix %s is given twice", *fix);
 	if (!request->key_path || !request->output_dir)
 		return kc_error_new(KC_ERR_USAGE, "a key and an output folder are needed");
 	return NULL;

@@ -114,6 +114,7 @@ def test_each_damage_has_its_own_error(kcare, patch_file, tmp_path):
 @pytest.mark.parametrize("option, word", (
     (("--allow", "data-change"), "data-changed"),
     (("--level", "4294967296"), "level"),
+    (("--fix", "b.patch", "--fix", "b.patch"), "given twice"),
     (("prepare", "user", "=1"), "PACKAGE=VERSION"),
     (("keygen", ""), "folder"),
 ))
