@@ -17,6 +17,12 @@ long gaps_call(long x);
 long gaps_same(long x);
 
 #define SPINNERS_MAX 64
+/*
+ * A spinner rests now and then: a real-time thread that never does is held by the scheduler for up to 50 ms of every
+ * second, so that other threads do not starve. A rest is no gap.
+ */
+#define REST_EVERY_NS 20000000.0
+#define REST_US 2000
 
 /* One cache line each: threads must not wait for each other's counters. */
 static struct spinner {
@@ -34,7 +40,7 @@ static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static void *spin(void *arg)
 {
 	struct spinner *me = arg;
-	uint64_t before = __rdtsc(), largest = 0;
+	uint64_t before = __rdtsc(), rested = before, largest = 0;
 	unsigned seen = 0;
 
 	for (;;) {
@@ -54,6 +60,10 @@ static void *spin(void *arg)
 		}
 		if (value != atomic_load_explicit(&me->value, memory_order_relaxed))
 			atomic_store_explicit(&me->value, value, memory_order_relaxed);
+		if ((double)(now - rested) > REST_EVERY_NS * ticks_per_ns) {
+			usleep(REST_US);
+			before = rested = __rdtsc();
+		}
 	}
 	return NULL;
 }
@@ -63,6 +73,15 @@ static void *sleep_for_ever(void *arg)
 	pthread_mutex_lock(&mutex);
 	for (;;)
 		pthread_cond_wait(&never, &mutex);
+	return arg;
+}
+
+static void *stutter(void *arg)
+{
+	for (;;) {
+		gaps_call(0);
+		usleep(50000);
+	}
 	return arg;
 }
 
@@ -82,6 +101,16 @@ static long run_sleepers(const char *n)
 
 	for (long i = number(n); i > 0; i--)
 		failed += start(sleep_for_ever, NULL) != 0;
+	return failed;
+}
+
+/* Threads that block and run in turns. */
+static long run_stutterers(const char *n)
+{
+	long failed = 0;
+
+	for (long i = number(n); i > 0; i--)
+		failed += start(stutter, NULL) != 0;
 	return failed;
 }
 
@@ -168,10 +197,9 @@ static void calibrate(void)
 }
 
 static const struct command commands[] = {
-	{ "sleepers", run_sleepers },	{ "spinners", run_spinners },
-	{ "reset", run_reset },		{ "largest", run_largest },
-	{ "value", run_value },		{ "cost", run_cost },
-	{ "cost-same", run_cost_same }, { NULL, NULL },
+	{ "sleepers", run_sleepers }, { "stutterers", run_stutterers }, { "spinners", run_spinners },
+	{ "reset", run_reset },	      { "largest", run_largest },	{ "value", run_value },
+	{ "cost", run_cost },	      { "cost-same", run_cost_same },	{ NULL, NULL },
 };
 
 int main(void)

@@ -2,9 +2,10 @@
 /*
  * Runs a program and kills it (SIGKILL, all its threads) when it enters its N-th system call, counted over all threads
  * in the order in which they happen. With "-r", system calls that only read memory or files do not count: being killed
- * behind one more of them leaves nothing else behind. strace(1) counts each thread by itself, which misses most points.
+ * behind one more of them leaves nothing else behind. With "-w" only those count that change another process. strace(1)
+ * counts each thread by itself, which misses most points.
  *
- * Usage: kill_at [-r] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
+ * Usage: kill_at [-r|-w] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
  */
 #include <errno.h>
 #include <signal.h>
@@ -30,17 +31,33 @@ static bool only_reads(unsigned long long number)
 	       number == SYS_newfstatat;
 }
 
+static bool changes_others(unsigned long long number)
+{
+	return number == SYS_ptrace || number == SYS_pwrite64 || number == SYS_process_vm_writev;
+}
+
+static bool any(unsigned long long number)
+{
+	(void)number;
+	return true;
+}
+
+static bool no_read(unsigned long long number)
+{
+	return !only_reads(number);
+}
+
 /* Is this stop the entry of a system call that counts? */
-static bool counts(pid_t tid, bool skip_reads)
+static bool counts(pid_t tid, bool (*wanted)(unsigned long long number))
 {
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_ENTRY)
 		return false;
-	return !skip_reads || !only_reads(info.entry.nr);
+	return wanted(info.entry.nr);
 }
 
-static int trace(pid_t pid, unsigned long limit, bool skip_reads)
+static int trace(pid_t pid, unsigned long limit, bool (*wanted)(unsigned long long number))
 {
 	unsigned long n = 0;
 	int status;
@@ -55,7 +72,7 @@ static int trace(pid_t pid, unsigned long limit, bool skip_reads)
 			continue;
 		}
 		if (WSTOPSIG(status) == SYSCALL_STOP) {
-			if (counts(tid, skip_reads) && ++n == limit)
+			if (counts(tid, wanted) && ++n == limit)
 				kill(pid, SIGKILL);
 		} else if (!(status >> 16) && WSTOPSIG(status) != SIGSTOP) {
 			deliver = WSTOPSIG(status);
@@ -67,12 +84,12 @@ static int trace(pid_t pid, unsigned long limit, bool skip_reads)
 
 int main(int argc, char **argv)
 {
-	bool skip_reads = argc > 1 && !strcmp(argv[1], "-r");
-	char **arguments = argv + 1 + skip_reads;
+	bool reads = argc > 1 && !strcmp(argv[1], "-r"), writes = argc > 1 && !strcmp(argv[1], "-w");
+	char **arguments = argv + 1 + (reads || writes);
 	int status;
 	pid_t pid;
 
-	if (argc - skip_reads < 3)
+	if (argc - (reads || writes) < 3)
 		return 2;
 	pid = fork();
 	if (pid == 0) {
@@ -86,5 +103,5 @@ int main(int argc, char **argv)
 	}
 	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 	kill(pid, SIGCONT);
-	return trace(pid, strtoul(arguments[0], NULL, 0), skip_reads);
+	return trace(pid, strtoul(arguments[0], NULL, 0), writes ? changes_others : reads ? no_read : any);
 }
