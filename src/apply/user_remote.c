@@ -265,6 +265,17 @@ static struct kc_error *run_ops(struct remote *remote)
 	return err;
 }
 
+/* A thread that is on its way out of the kernel would see EINTR if it was left alone now. */
+static void wait_for_straggler(struct kc_tracee *tracee)
+{
+	struct kc_thread_look look;
+
+	for (int i = 0; i < 50 && kc_thread_look(tracee->pid, tracee->tid, &look) == 0 && !look.blocked; i++)
+		if (wait_stop(tracee, STOP_MAX_NS))
+			break;
+	kc_tracee_release(tracee);
+}
+
 /* Tries one thread: NULL and `*done`, or not fit, or an error. */
 static struct kc_error *try_thread(struct remote *remote, pid_t tid, bool *done)
 {
@@ -287,8 +298,10 @@ static struct kc_error *try_thread(struct remote *remote, pid_t tid, bool *done)
 		return ret == -ESRCH ? NULL : kc_tracee_refusal(&remote->tracee, -ret);
 	kc_tracee_look(&remote->tracee);
 	kc_tracee_interrupt(&remote->tracee);
-	if (!wait_stop(&remote->tracee, STOP_MAX_NS))
+	if (!wait_stop(&remote->tracee, STOP_MAX_NS)) {
+		wait_for_straggler(&remote->tracee);
 		return NULL;
+	}
 	if (is_fit(remote)) {
 		if (arm(remote)) {
 			err = run_ops(remote);
