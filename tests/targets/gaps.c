@@ -18,11 +18,10 @@ long gaps_same(long x);
 
 #define SPINNERS_MAX 64
 /*
- * A spinner rests now and then: a real-time thread that never does is held by the scheduler for up to 50 ms of every
- * second, so that other threads do not starve. A rest is no gap.
+ * A spinner rests at each reset, and never else: a real-time thread that never does is held by the scheduler for up to
+ * 50 ms of every second, so that other threads do not starve. A rest is no gap.
  */
-#define REST_EVERY_NS 20000000.0
-#define REST_US 2000
+#define REST_US 20000
 
 /* One cache line each: threads must not wait for each other's counters. */
 static struct spinner {
@@ -40,7 +39,7 @@ static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static void *spin(void *arg)
 {
 	struct spinner *me = arg;
-	uint64_t before = __rdtsc(), rested = before, largest = 0;
+	uint64_t before = __rdtsc(), largest = 0;
 	unsigned seen = 0;
 
 	for (;;) {
@@ -52,6 +51,8 @@ static void *spin(void *arg)
 		if (wanted != seen) {
 			seen = wanted;
 			largest = 0;
+			usleep(REST_US);
+			before = __rdtsc();
 			atomic_store(&me->largest, 0);
 			atomic_store(&me->epoch, seen);
 		} else if (gap > largest) {
@@ -60,10 +61,6 @@ static void *spin(void *arg)
 		}
 		if (value != atomic_load_explicit(&me->value, memory_order_relaxed))
 			atomic_store_explicit(&me->value, value, memory_order_relaxed);
-		if ((double)(now - rested) > REST_EVERY_NS * ticks_per_ns) {
-			usleep(REST_US);
-			before = rested = __rdtsc();
-		}
 	}
 	return NULL;
 }
