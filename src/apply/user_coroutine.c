@@ -13,14 +13,17 @@
 
 #define STOPPED_LIMIT ((uint64_t)64 << 20) /* of memory that is there: some 15 ms */
 #define RUNNING_LIMIT ((uint64_t)4 << 30)
-#define CHUNK_PAGES (sizeof(((struct kc_scratch *)0)->words) / KC_PAGE)
+#define STOPPED_PAGES ((uint64_t)1 << 20) /* of address space, there or not: 4 GiB, some 5 ms */
+#define RUNNING_PAGES ((uint64_t)1 << 24)
+#define CHUNK_PAGES 512		   /* of pagemap, for one read */
 #define CONTROL_BLOCK_ROOM 16384   /* with the thread-local variables of the program */
 #define PAGE_IS_THERE (3ull << 62) /* present or swapped out, in /proc/PID/pagemap */
 
 struct search {
 	struct kc_stop *stop;
 	int pagemap;
-	uint64_t left; /* bytes that may still be read */
+	uint64_t left;	     /* bytes that may still be read */
+	uint64_t pages_left; /* pages that may still be looked up */
 	struct kc_hit hit;
 	struct context *contexts; /* found when the first hit is */
 	size_t n_contexts;
@@ -167,11 +170,17 @@ static bool search_chunk(struct search *search, uint64_t addr, size_t size)
 	return false;
 }
 
-/* Reads only pages that are there: a stack reserves much and uses little. */
+/*
+ * Reads only pages that are there: a stack reserves much and uses little. A mapping beyond what may be looked up is
+ * left out: sanitizers and garbage collectors reserve terabytes.
+ */
 static bool search_map(struct search *search, const struct kc_map *map)
 {
-	uint64_t pages[CHUNK_PAGES];
+	uint64_t pages[CHUNK_PAGES], n_pages = (map->end - map->start) / KC_PAGE;
 
+	if (n_pages > search->pages_left)
+		return false;
+	search->pages_left -= n_pages;
 	for (uint64_t addr = map->start; addr < map->end && search->left; addr += CHUNK_PAGES * KC_PAGE) {
 		size_t n = (map->end - addr) / KC_PAGE < CHUNK_PAGES ? (map->end - addr) / KC_PAGE : CHUNK_PAGES;
 		ssize_t got =
@@ -192,7 +201,9 @@ struct kc_error *kc_stop_search_memory(struct kc_stop *stop, bool stopped)
 {
 	const struct kc_process_view *view = stop->fresh;
 	kc_autoclose int pagemap = -1;
-	struct search search = { .stop = stop, .left = stopped ? STOPPED_LIMIT : RUNNING_LIMIT };
+	struct search search = { .stop = stop,
+				 .left = stopped ? STOPPED_LIMIT : RUNNING_LIMIT,
+				 .pages_left = stopped ? STOPPED_PAGES : RUNNING_PAGES };
 	char path[64];
 
 	if (!view || !stop->transition->forbidden.n_returns)
