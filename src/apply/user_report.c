@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "proc/thread.h"
 
 #define BUILD_ID_TEXT_SIZE (2 * sizeof(((struct kc_object *)NULL)->build_id) + 1)
 
@@ -280,6 +281,15 @@ static void read_comm(struct kc_report_process *process)
 	process->comm[strcspn(process->comm, "\n")] = '\0';
 }
 
+/* The main thread has ended while others run: /proc shows nothing of the process any more, but it is there. */
+static bool lives_on(pid_t pid)
+{
+	kc_autofree pid_t *tids = NULL;
+	size_t n = 0;
+
+	return kc_thread_list(pid, &tids, &n) == 0 && n > 1;
+}
+
 /* Reads one process; `*tells` is false when it does not belong into the report. */
 static struct kc_error *collect_process(struct kc_ctx *ctx, struct kc_user_store *store,
 					const struct kc_user_blacklist *blacklist, const struct kc_user_report *report,
@@ -294,7 +304,7 @@ static struct kc_error *collect_process(struct kc_ctx *ctx, struct kc_user_store
 	code = kc_error_code(err);
 	if (code == KC_ERR_NO_MEMORY)
 		return kc_steal(err);
-	*tells = code != KC_ERR_NO_PROCESS && kc_error_code_exit(code) != KC_EXIT_NOTHING;
+	*tells = code != KC_ERR_NO_PROCESS && (kc_error_code_exit(code) != KC_EXIT_NOTHING || lives_on(process->pid));
 	if (!*tells)
 		return NULL;
 	for (size_t i = 0; i < process->n_objects; i++)

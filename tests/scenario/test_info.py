@@ -204,3 +204,31 @@ def test_an_unreadable_process_is_named_and_keeps_the_list_empty(host, worker, b
     result = host.ctl("info", "-j", prefix=less)
     assert result.code == lab.DONE, result
     assert "permission" in hosts.info_lines(result)[box.pid_of(target)]["error"]
+
+
+WITHOUT_MAIN_THREAD = """
+#include <pthread.h>
+#include <unistd.h>
+static void *stay(void *unused) { (void)unused; for (;;) pause(); }
+int main(void)
+{
+	pthread_t thread;
+	pthread_create(&thread, 0, stay, 0);
+	pthread_exit(0);
+}
+"""
+
+
+def test_a_process_without_its_main_thread_is_named(host, box, tmp_path):
+    """/proc says that it has ended, but its other threads run what nobody can look into."""
+    (tmp_path / "program.c").write_text(WITHOUT_MAIN_THREAD)
+    lab.call(["gcc", "program.c", "-o", "program"], tmp_path)
+    with lab.subprocess.Popen([*box.enter, tmp_path / "program"]) as process:
+        try:
+            def errors():
+                return [line for line in hosts.info_lines(host.ctl("info", "-j", prefix=box.enter)).values()
+                        if line["comm"] == "program" and "has ended" in line.get("error", "")]
+
+            lab.wait_until(errors, what="the process is named")
+        finally:
+            process.kill()  # of nsenter; the box ends what it started
