@@ -9,33 +9,10 @@
 #define REX_R 0x44
 #define MODRM_RIP 0x05 /* mod 0, rm 5: disp32(%rip); the register bits are masked out */
 
+/* A TLSDESC_CALL writes nothing, but marks a call of two bytes that the link editor may replace. */
 static uint64_t field_size(uint32_t type)
 {
-	switch (type) {
-	case R_X86_64_NONE:
-		return 0;
-	case R_X86_64_8:
-	case R_X86_64_PC8:
-		return 1;
-	case R_X86_64_16:
-	case R_X86_64_PC16:
-	case R_X86_64_TLSDESC_CALL:
-		return 2;
-	case R_X86_64_64:
-	case R_X86_64_PC64:
-	case R_X86_64_GOTOFF64:
-	case R_X86_64_GOT64:
-	case R_X86_64_GOTPCREL64:
-	case R_X86_64_GOTPC64:
-	case R_X86_64_PLTOFF64:
-	case R_X86_64_DTPOFF64:
-	case R_X86_64_TPOFF64:
-	case R_X86_64_DTPMOD64:
-	case R_X86_64_SIZE64:
-		return 8;
-	default:
-		return 4;
-	}
+	return type == R_X86_64_TLSDESC_CALL ? 2 : kc_elf_rela_size(type);
 }
 
 /* How many bytes before the field belong to the instructions that the link editor may replace. */
