@@ -62,7 +62,15 @@ enum kc_exit {
 	X(KC_ERR_BLACKLISTED, "blacklisted", KC_EXIT_REFUSED, 403, "the blacklist names this program")             \
 	X(KC_ERR_BYTES_DIFFER, "bytes-differ", KC_EXIT_REFUSED, 409, "the code in memory is not the expected one") \
 	X(KC_ERR_IMPORT, "import", KC_EXIT_REFUSED, 409, "a needed symbol is not in the process")                  \
-	X(KC_ERR_NO_ROOM, "no-room", KC_EXIT_REFUSED, 507, "no address space within reach")
+	X(KC_ERR_NO_ROOM, "no-room", KC_EXIT_REFUSED, 507, "no address space within reach")                        \
+	/* kernels */                                                                                              \
+	X(KC_ERR_CONTAINER, "container", KC_EXIT_REFUSED, 403, "a container does not patch its host's kernel")     \
+	X(KC_ERR_CONFLICT, "conflict", KC_EXIT_REFUSED, 409, "another program has changed the same code")          \
+	X(KC_ERR_FORCED, "forced", KC_EXIT_REFUSED, 409, "a forced patch stays until the next boot")               \
+	X(KC_ERR_NOT_SETTLED, "not-settled", KC_EXIT_BUSY, 503, "the kernel did not switch in time")               \
+	X(KC_ERR_MODULE, "module", KC_EXIT_REFUSED, 409, "the kernel refused the module")                          \
+	X(KC_ERR_LOCKDOWN, "unsigned-module", KC_EXIT_REFUSED, 403, "the kernel trusts no key of this module")     \
+	X(KC_ERR_CONFIG, "bad-config", KC_EXIT_INPUT, 400, "the configuration cannot be read")
 
 enum kc_error_code {
 #define X(symbol, name, exit_code, http, text) symbol,

@@ -20,6 +20,26 @@ enum kc_diff_state {
 
 struct kc_diff_item;
 
+/*
+ * A table in a section of its own whose entries annotate code: alternatives, exception tables, jump labels. Entries are
+ * compared and cloned with the function that they belong to; they are no items of their own.
+ */
+struct kc_diff_table {
+	const char *section; /* its exact name */
+	uint32_t entry_size;
+	uint32_t owner_offset;	 /* of the relocated field that names the code an entry belongs to */
+	uint32_t ignored_offset; /* bytes that may differ: line numbers */
+	uint32_t ignored_size;
+};
+
+struct kc_diff_entry {
+	const struct kc_diff_table *table;
+	struct kc_elf_section *section;
+	uint64_t offset;	  /* in `section` */
+	struct kc_diff_ref *refs; /* one per relocation in it, by offset */
+	size_t n_refs;
+};
+
 /* What one relocation of an item points to, with the bias of pc-relative fields taken out. */
 struct kc_diff_ref {
 	const struct kc_elf_rela *rela;
@@ -42,6 +62,8 @@ struct kc_diff_item {
 	struct kc_diff_item *parent; /* foo.cold, foo.part.0: the function it was split off, or NULL */
 	struct kc_diff_ref *refs;    /* one per relocation in it, by offset */
 	size_t n_refs;
+	struct kc_diff_entry *entries; /* functions: of all tables, in the order of options->tables */
+	size_t n_entries;
 	struct kc_diff_item *lsda; /* function: its exception table (.gcc_except_table), or NULL */
 	const char *scope;	   /* static variable inside a function: that function's name; else NULL */
 	uint32_t jump_offset;	   /* functions of the original: where the jump goes, 0 or behind an endbr64 */
@@ -51,6 +73,7 @@ struct kc_diff_item {
 	bool is_readonly; /* not writable once relocated */
 	bool is_tls;
 	bool is_ifunc;	    /* a resolver */
+	bool is_root;	    /* in a section that options->is_root names: always cloned */
 	bool clone;	    /* the patch carries it */
 	bool address_taken; /* a clone stores or passes its address (new functions: pins the patch) */
 };
@@ -72,6 +95,15 @@ struct kc_diff_options {
 	 */
 	bool (*is_exported)(void *data, const char *name);
 	void *data;
+	const struct kc_diff_table *tables; /* tables that annotate code; NULL: none */
+	size_t n_tables;
+	/* Sections that say nothing of the running code (".discard.…", ".modinfo"): left out. NULL: none. */
+	bool (*is_ignored)(const struct kc_elf_section *section);
+	/* Sections that a fix brings for the patch itself (".kcare.…"): cloned with what they refer to. NULL: none. */
+	bool (*is_root)(const struct kc_elf_section *section);
+	/* More rules for one item of the patched object; NULL: none. */
+	struct kc_error *(*check)(void *data, const struct kc_diff *diff, const struct kc_diff_item *item);
+	bool is_kernel; /* entries need an mcount site instead of room for a jump; see docs/refusals.md */
 };
 
 /* KC_ERR_USAGE when one of these (NULL-terminated, or NULL) is no rule: a misspelt --allow would allow nothing. */

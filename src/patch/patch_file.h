@@ -24,6 +24,29 @@ struct kc_fix_info {
 	char *license;
 };
 
+#define KC_PATCH_MODULE_NAME "patch.ko" /* kernel payloads: the livepatch module … */
+#define KC_PATCH_KCARE_NAME "kcare.ko"	/* … and the kcare.ko for its kernel */
+
+/* Kernel patches: what the plan of the agent and the builder of the next level need to know. */
+struct kc_kernel_manifest {
+	char *release;		 /* "6.1.0-47-amd64": of the kernel it is for */
+	char *effective_version; /* "6.1.0-56-amd64": the release whose fixes it brings; shown by --uname */
+	char *build_id;		 /* GNU build-id of the image, lower-case hex */
+	char *module;		 /* name of the livepatch module: "kcare_livepatch_3" */
+	char **functions;	 /* what is replaced: "vmlinux:meminfo_proc_show" */
+	size_t n_functions;
+	char **switches; /* names of KCARE_SWITCH() */
+	size_t n_switches;
+	uint64_t *states; /* ids of klp_state */
+	size_t n_states;
+	struct kc_manifest_global {
+		char *name;
+		uint64_t offset, size, align; /* in kcare.ko's arena */
+	} * globals;
+	size_t n_globals;
+	bool is_pinned; /* never unloaded: pointers into it may be stored */
+};
+
 enum kc_patch_kind {
 	KC_PATCH_USER,
 	KC_PATCH_KERNEL,
@@ -37,7 +60,7 @@ enum kc_consistency {
 
 struct kc_manifest {
 	enum kc_patch_kind kind;
-	char *target;	 /* user: build-id of the ELF file, lower-case hex */
+	char *target;	 /* user: build-id of the ELF file; kernel: kernel id (sha1 of /proc/version); lower-case hex */
 	char *type;	 /* "default", "extra", "free" */
 	uint32_t level;	 /* >= 1 */
 	char *patchset;	 /* "U20261123_01" */
@@ -50,6 +73,7 @@ struct kc_manifest {
 	size_t n_fixes;
 	char **allowed; /* rules that --allow overrode */
 	size_t n_allowed;
+	struct kc_kernel_manifest kernel; /* KC_PATCH_KERNEL only */
 };
 
 struct kc_patch_payload {
