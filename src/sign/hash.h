@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SHA-256, over libcrypto. */
+/* Hashes, over libcrypto. */
 #ifndef KC_SIGN_HASH_H
 #define KC_SIGN_HASH_H
 
@@ -11,5 +11,10 @@
 
 void kc_sha256(const void *data, size_t size, uint8_t hash[KC_SHA256_SIZE]);
 void kc_sha256_text(const void *data, size_t size, char text[KC_SHA256_TEXT_SIZE]);
+
+#define KC_KERNEL_ID_SIZE 41 /* SHA-1 in hexadecimal, with '\0' */
+
+/* The kernel id: SHA-1 of the whole /proc/version, with its newline. A name, not a proof. */
+void kc_kernel_id(const void *proc_version, size_t size, char id[KC_KERNEL_ID_SIZE]);
 
 #endif

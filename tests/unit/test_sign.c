@@ -80,6 +80,9 @@ static void hash_is_sha256(void **state)
 	(void)state;
 	kc_sha256_text("abc", 3, text);
 	assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	/* FIPS 180-4, "abc" */
+	kc_kernel_id("abc", 3, text);
+	assert_string_equal(text, "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
 static void private_key_is_secret_and_never_overwritten(void **state)
