@@ -73,7 +73,7 @@ static void make_key(struct fixture *f, const char *name, struct kc_key **key)
 	assert_string_equal(kc_key_id(*key), keyid);
 }
 
-static void hash_is_sha256(void **state)
+static void hashes_are_the_standard_ones(void **state)
 {
 	char text[KC_SHA256_TEXT_SIZE];
 
@@ -411,7 +411,7 @@ static void changed_content_is_a_bad_signature(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(hash_is_sha256),
+		cmocka_unit_test(hashes_are_the_standard_ones),
 		WITH_FOLDER(private_key_is_secret_and_never_overwritten),
 		WITH_FOLDER(passphrase_is_asked_for),
 		WITH_FOLDER(other_files_are_no_keys),
