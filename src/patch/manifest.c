@@ -68,6 +68,52 @@ static struct kc_error *set_fixes(json_t *object, const struct kc_manifest *mani
 	return NULL;
 }
 
+static struct kc_error *set_numbers(json_t *object, const char *key, const uint64_t *numbers, size_t n)
+{
+	json_t *array = json_array();
+
+	KC_TRY(set(object, key, array));
+	for (size_t i = 0; i < n; i++)
+		if (json_array_append_new(array, json_integer((json_int_t)numbers[i])))
+			return kc_error_no_memory();
+	return NULL;
+}
+
+static struct kc_error *set_globals(json_t *object, const struct kc_kernel_manifest *kernel)
+{
+	json_t *array = json_array();
+
+	KC_TRY(set(object, "globals", array));
+	for (size_t i = 0; i < kernel->n_globals; i++) {
+		const struct kc_manifest_global *global = &kernel->globals[i];
+		json_t *member = json_object();
+
+		if (json_array_append_new(array, member))
+			return kc_error_no_memory();
+		KC_TRY(set_string(member, "name", global->name));
+		KC_TRY(set(member, "offset", json_integer((json_int_t)global->offset)));
+		KC_TRY(set(member, "size", json_integer((json_int_t)global->size)));
+		KC_TRY(set(member, "align", json_integer((json_int_t)global->align)));
+	}
+	return NULL;
+}
+
+static struct kc_error *set_kernel(json_t *object, const struct kc_kernel_manifest *kernel)
+{
+	json_t *member = json_object();
+
+	KC_TRY(set(object, "kernel", member));
+	KC_TRY(set_string(member, "release", kernel->release));
+	KC_TRY(set_string(member, "effective_version", kernel->effective_version));
+	KC_TRY(set_string(member, "build_id", kernel->build_id));
+	KC_TRY(set_string(member, "module", kernel->module));
+	KC_TRY(set_strings(member, "functions", kernel->functions, kernel->n_functions));
+	KC_TRY(set_strings(member, "switches", kernel->switches, kernel->n_switches));
+	KC_TRY(set_numbers(member, "states", kernel->states, kernel->n_states));
+	KC_TRY(set_globals(member, kernel));
+	return set(member, "pinned", json_boolean(kernel->is_pinned));
+}
+
 static struct kc_error *set_manifest(json_t *object, const struct kc_manifest *manifest)
 {
 	KC_TRY(set_string(object, "document", KC_MANIFEST_DOCUMENT));
@@ -82,6 +128,8 @@ static struct kc_error *set_manifest(json_t *object, const struct kc_manifest *m
 	KC_TRY(set(object, "created", json_integer(manifest->created)));
 	KC_TRY(set_string(object, "consistency", consistency_names[manifest->consistency]));
 	KC_TRY(set_fixes(object, manifest));
+	if (manifest->kind == KC_PATCH_KERNEL)
+		KC_TRY(set_kernel(object, &manifest->kernel));
 	return set_strings(object, "allowed", manifest->allowed, manifest->n_allowed);
 }
 
@@ -264,6 +312,87 @@ static struct kc_error *get_fixes(struct reader *reader, struct kc_manifest *man
 	return NULL;
 }
 
+static struct kc_error *get_boolean(struct reader *reader, const char *key, bool *value)
+{
+	const json_t *json = take(reader, key);
+
+	if (!json_is_boolean(json))
+		return bad_member(key);
+	*value = json_is_true(json);
+	return NULL;
+}
+
+static struct kc_error *get_unsigned(struct reader *reader, const char *key, uint64_t *number)
+{
+	int64_t value = 0;
+
+	KC_TRY(get_integer(reader, key, KC_CANONICAL_INTEGER_MAX, &value));
+	*number = (uint64_t)value;
+	return NULL;
+}
+
+static struct kc_error *get_states(struct reader *reader, struct kc_kernel_manifest *kernel)
+{
+	const json_t *array;
+
+	KC_TRY(get_array(reader, "states", KC_MANIFEST_STATES_MAX, &array));
+	kernel->states = calloc(json_array_size(array) + 1, sizeof(*kernel->states));
+	if (!kernel->states)
+		return kc_error_no_memory();
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const json_t *value = json_array_get(array, i);
+
+		if (!json_is_integer(value) || json_integer_value(value) < 0)
+			return bad_member("states");
+		kernel->states[kernel->n_states++] = (uint64_t)json_integer_value(value);
+	}
+	return NULL;
+}
+
+static struct kc_error *read_global(const json_t *object, struct kc_manifest_global *global)
+{
+	struct reader reader = { object, 0 };
+
+	KC_TRY(get_string(&reader, "name", &global->name));
+	KC_TRY(get_unsigned(&reader, "offset", &global->offset));
+	KC_TRY(get_unsigned(&reader, "size", &global->size));
+	KC_TRY(get_unsigned(&reader, "align", &global->align));
+	return check_all_used(&reader);
+}
+
+static struct kc_error *get_globals(struct reader *reader, struct kc_kernel_manifest *kernel)
+{
+	const json_t *array;
+
+	KC_TRY(get_array(reader, "globals", KC_MANIFEST_GLOBALS_MAX, &array));
+	kernel->globals = calloc(json_array_size(array) + 1, sizeof(*kernel->globals));
+	if (!kernel->globals)
+		return kc_error_no_memory();
+	kernel->n_globals = json_array_size(array);
+	for (size_t i = 0; i < kernel->n_globals; i++)
+		KC_TRY(read_global(json_array_get(array, i), &kernel->globals[i]));
+	return NULL;
+}
+
+static struct kc_error *get_kernel(struct reader *reader, struct kc_kernel_manifest *kernel)
+{
+	const json_t *object = take(reader, "kernel");
+	struct reader member = { object, 0 };
+
+	if (!json_is_object(object))
+		return bad_member("kernel");
+	KC_TRY(get_string(&member, "release", &kernel->release));
+	KC_TRY(get_string(&member, "effective_version", &kernel->effective_version));
+	KC_TRY(get_string(&member, "build_id", &kernel->build_id));
+	KC_TRY(get_string(&member, "module", &kernel->module));
+	KC_TRY(get_strings(&member, "functions", KC_MANIFEST_FUNCTIONS_MAX, &kernel->functions, &kernel->n_functions));
+	KC_TRY(get_strings(&member, "switches", KC_MANIFEST_SWITCHES_MAX, &kernel->switches, &kernel->n_switches));
+	KC_TRY(get_states(&member, kernel));
+	KC_TRY(get_globals(&member, kernel));
+	KC_TRY(get_boolean(&member, "pinned", &kernel->is_pinned));
+	return check_all_used(&member);
+}
+
 static struct kc_error *read_entry(const json_t *object, struct kc_payload_entry *entry)
 {
 	struct reader reader = { object, 0 };
@@ -310,6 +439,8 @@ static struct kc_error *get_manifest(struct reader *reader, struct kc_manifest *
 	KC_TRY(get_choice(reader, "consistency", consistency_names, 2, &consistency));
 	KC_TRY(get_fixes(reader, manifest));
 	manifest->kind = (enum kc_patch_kind)kind;
+	if (manifest->kind == KC_PATCH_KERNEL)
+		KC_TRY(get_kernel(reader, &manifest->kernel));
 	manifest->consistency = (enum kc_consistency)consistency;
 	manifest->level = (uint32_t)level;
 	return get_strings(reader, "allowed", KC_MANIFEST_ALLOWED_MAX, &manifest->allowed, &manifest->n_allowed);
@@ -351,12 +482,27 @@ void kc_fix_info_clear(struct kc_fix_info *fix)
 	*fix = (struct kc_fix_info){ 0 };
 }
 
+static void clear_kernel(struct kc_kernel_manifest *kernel)
+{
+	for (size_t i = 0; i < kernel->n_globals; i++)
+		free(kernel->globals[i].name);
+	free(kernel->globals);
+	free_strings(kernel->functions, kernel->n_functions);
+	free_strings(kernel->switches, kernel->n_switches);
+	free(kernel->states);
+	free(kernel->release);
+	free(kernel->effective_version);
+	free(kernel->build_id);
+	free(kernel->module);
+}
+
 void kc_manifest_clear(struct kc_manifest *manifest)
 {
 	for (size_t i = 0; i < manifest->n_fixes; i++)
 		kc_fix_info_clear(&manifest->fixes[i]);
 	free(manifest->fixes);
 	free_strings(manifest->allowed, manifest->n_allowed);
+	clear_kernel(&manifest->kernel);
 	free(manifest->target);
 	free(manifest->type);
 	free(manifest->patchset);

@@ -16,6 +16,11 @@ enum {
 	KC_MANIFEST_FIXES_MAX = 1024,
 	KC_MANIFEST_CVES_MAX = 256, /* per fix */
 	KC_MANIFEST_ALLOWED_MAX = 64,
+	KC_MANIFEST_FUNCTIONS_MAX = 16384, /* kernels */
+	KC_MANIFEST_SWITCHES_MAX = 256,
+	KC_MANIFEST_STATES_MAX = 256,
+	KC_MANIFEST_GLOBALS_MAX = 1024,
+	KC_PATCH_KERNEL_MODULE_SIZE_MAX = 64 << 20, /* each */
 };
 
 /* A payload as the manifest describes it: its bytes in the file, and what they decompress to. */

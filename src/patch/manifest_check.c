@@ -26,6 +26,12 @@ enum {
 	YEAR_DIGITS = 4,
 	CVE_DIGITS_MIN = 4,
 	CVE_DIGITS_MAX = 19,
+	RELEASE_MAX = 64,   /* struct new_utsname */
+	MODULE_MAX = 55,    /* MODULE_NAME_LEN of 64-bit kernels, without its zero byte */
+	FUNCTION_MAX = 511, /* KSYM_NAME_LEN, the same */
+	SWITCH_MAX = 48,
+	ARENA_MAX = 16 << 20, /* far above any kcare.ko's */
+	ALIGN_MAX = 4096,
 };
 
 /* 1 to `max` characters, all of `allowed`. */
@@ -132,6 +138,83 @@ static struct kc_error *check_lists(const struct kc_manifest *manifest)
 	return NULL;
 }
 
+/* "vmlinux:meminfo_proc_show"; "nf_tables:foo.isra.0"; "vmlinux:foo,2" is the second one of that name. */
+static bool is_kernel_function(const char *text)
+{
+	const char *name = strchr(text, ':');
+	size_t object = name ? strspn(text, LOWER UPPER DIGITS "_") : 0;
+
+	return object > 0 && object <= MODULE_MAX && text + object == name &&
+	       is_made_of(name + 1, LOWER UPPER DIGITS "_.$,", FUNCTION_MAX);
+}
+
+static bool overlaps(const struct kc_manifest_global *a, const struct kc_manifest_global *b)
+{
+	return a->offset < b->offset + b->size && b->offset < a->offset + a->size;
+}
+
+static struct kc_error *check_globals(const struct kc_kernel_manifest *kernel)
+{
+	for (size_t i = 0; i < kernel->n_globals; i++) {
+		const struct kc_manifest_global *global = &kernel->globals[i];
+
+		if (!global->name || !is_line(global->name))
+			return bad_value("name of a variable", global->name);
+		if (!global->size || global->size > ARENA_MAX || global->offset > ARENA_MAX - global->size)
+			return bad_value("place of the variable", global->name);
+		if (!global->align || global->align > ALIGN_MAX || (global->align & (global->align - 1)) ||
+		    global->offset % global->align)
+			return bad_value("alignment of the variable", global->name);
+		for (size_t k = 0; k < i; k++) {
+			if (overlaps(global, &kernel->globals[k]))
+				return bad_value("variable in the place of another", global->name);
+			if (!strcmp(global->name, kernel->globals[k].name))
+				return bad_value("second variable of the same name", global->name);
+		}
+	}
+	return NULL;
+}
+
+static struct kc_error *check_kernel_lists(const struct kc_kernel_manifest *kernel)
+{
+	if (kernel->n_functions > KC_MANIFEST_FUNCTIONS_MAX || kernel->n_switches > KC_MANIFEST_SWITCHES_MAX ||
+	    kernel->n_states > KC_MANIFEST_STATES_MAX || kernel->n_globals > KC_MANIFEST_GLOBALS_MAX)
+		return kc_error_new(KC_ERR_INPUT, "bad manifest: too many functions, switches, states or variables");
+	for (size_t i = 0; i < kernel->n_functions; i++)
+		if (!is_kernel_function(kernel->functions[i]))
+			return bad_value("function", kernel->functions[i]);
+	for (size_t i = 0; i < kernel->n_switches; i++) {
+		if (!is_made_of(kernel->switches[i], LOWER UPPER DIGITS "_", SWITCH_MAX))
+			return bad_value("switch", kernel->switches[i]);
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(kernel->switches[k], kernel->switches[i]))
+				return bad_value("second switch of the same name", kernel->switches[i]);
+	}
+	for (size_t i = 0; i < kernel->n_states; i++)
+		for (size_t k = 0; k < i; k++)
+			if (kernel->states[k] == kernel->states[i])
+				return kc_error_new(KC_ERR_INPUT, "bad manifest: the state %ju twice",
+						    (uintmax_t)kernel->states[i]);
+	return check_globals(kernel);
+}
+
+static struct kc_error *check_kernel(const struct kc_kernel_manifest *kernel)
+{
+	static const char prefix[] = "kcare_livepatch_"; /* how the agent knows its own modules */
+
+	if (!kernel->release || !is_made_of(kernel->release, LOWER UPPER DIGITS "+.~_-", RELEASE_MAX))
+		return bad_value("kernel release", kernel->release);
+	if (!kernel->effective_version ||
+	    !is_made_of(kernel->effective_version, LOWER UPPER DIGITS "+.~_-", RELEASE_MAX))
+		return bad_value("effective version", kernel->effective_version);
+	if (!kernel->build_id || !is_target(kernel->build_id, KC_PATCH_USER))
+		return bad_value("build-id of the image", kernel->build_id);
+	if (!kernel->module || strncmp(kernel->module, prefix, sizeof(prefix) - 1) ||
+	    !is_made_of(kernel->module, LOWER DIGITS "_", MODULE_MAX))
+		return bad_value("name of the module", kernel->module);
+	return check_kernel_lists(kernel);
+}
+
 struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
 {
 	const char *type = manifest->type;
@@ -155,6 +238,8 @@ struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
 		return bad_value("version", manifest->version);
 	if (manifest->created < 0)
 		return kc_error_new(KC_ERR_INPUT, "bad manifest: created before 1970");
+	if (manifest->kind == KC_PATCH_KERNEL)
+		KC_TRY(check_kernel(&manifest->kernel));
 	return check_lists(manifest);
 }
 
@@ -173,26 +258,50 @@ static struct kc_error *check_entry(const struct kc_payload_entry *entry)
 	return NULL;
 }
 
+static bool has_entry(const struct kc_payload_entry *entries, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(entries[i].name, name))
+			return true;
+	return false;
+}
+
+/* Exactly the payloads that this kind of patch is made of (user patches may carry more). */
+static struct kc_error *check_names(enum kc_patch_kind kind, const struct kc_payload_entry *entries, size_t n)
+{
+	static const char *const user[] = { KC_PAYLOAD_NAME, NULL };
+	static const char *const kernel[] = { KC_PATCH_MODULE_NAME, KC_PATCH_KCARE_NAME, NULL };
+	const char *const *names = kind == KC_PATCH_KERNEL ? kernel : user;
+
+	for (; *names; names++)
+		if (!has_entry(entries, n, *names))
+			return kc_error_new(KC_ERR_INPUT, "bad manifest: there is no payload %s", *names);
+	if (kind != KC_PATCH_KERNEL)
+		return NULL;
+	if (n != 2)
+		return kc_error_new(KC_ERR_INPUT, "bad manifest: %zu payloads in a kernel patch", n);
+	for (size_t i = 0; i < n; i++)
+		if (entries[i].size > KC_PATCH_KERNEL_MODULE_SIZE_MAX)
+			return kc_error_new(KC_ERR_LIMIT, "the module %s is larger than %d MiB", entries[i].name,
+					    KC_PATCH_KERNEL_MODULE_SIZE_MAX >> 20);
+	return NULL;
+}
+
 struct kc_error *kc_payload_entries_check(const struct kc_manifest *manifest, const struct kc_payload_entry *entries,
 					  size_t n)
 {
 	uint64_t total = 0;
-	bool has_user = false;
 
 	if (n == 0 || n > KC_PATCH_PAYLOADS_MAX)
 		return kc_error_new(KC_ERR_INPUT, "bad manifest: %zu payloads", n);
 	for (size_t i = 0; i < n; i++) {
 		KC_TRY(check_entry(&entries[i]));
-		for (size_t k = 0; k < i; k++)
-			if (!strcmp(entries[k].name, entries[i].name))
-				return bad_value("second payload of the same name", entries[i].name);
+		if (has_entry(entries, i, entries[i].name))
+			return bad_value("second payload of the same name", entries[i].name);
 		total += entries[i].size;
-		has_user |= !strcmp(entries[i].name, KC_PAYLOAD_NAME);
 	}
 	if (total > KC_PATCH_PAYLOAD_SIZE_MAX)
 		return kc_error_new(KC_ERR_LIMIT, "the payloads are larger than %d MiB",
 				    KC_PATCH_PAYLOAD_SIZE_MAX >> 20);
-	if (manifest->kind == KC_PATCH_USER && !has_user)
-		return kc_error_new(KC_ERR_INPUT, "bad manifest: there is no payload %s", KC_PAYLOAD_NAME);
-	return NULL;
+	return check_names(manifest->kind, entries, n);
 }

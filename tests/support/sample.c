@@ -63,6 +63,52 @@ void sample_manifest(struct kc_manifest *manifest)
 	};
 }
 
+static void replace(char **text, const char *value)
+{
+	free(*text);
+	*text = must_have(strdup(value));
+}
+
+static char **strings(const char *first, const char *second)
+{
+	char **texts = must_have(calloc(2, sizeof(*texts)));
+
+	texts[0] = must_have(strdup(first));
+	texts[1] = must_have(strdup(second));
+	return texts;
+}
+
+void sample_kernel_manifest(struct kc_manifest *manifest)
+{
+	struct kc_kernel_manifest *kernel = &manifest->kernel;
+
+	sample_manifest(manifest);
+	manifest->kind = KC_PATCH_KERNEL;
+	replace(&manifest->target, SAMPLE_KERNEL_ID);
+	replace(&manifest->patchset, "K20261123_01");
+	replace(&manifest->package, "linux-image-6.1.0-47-amd64");
+	replace(&manifest->version, "6.1.170-3");
+	replace(&manifest->object, "vmlinux");
+	*kernel = (struct kc_kernel_manifest){
+		.release = must_have(strdup("6.1.0-47-amd64")),
+		.effective_version = must_have(strdup("6.1.0-56-amd64")),
+		.build_id = must_have(strdup(SAMPLE_BUILD_ID)),
+		.module = must_have(strdup("kcare_livepatch_3")),
+		.functions = strings("vmlinux:raw_sendmsg", "qrtr:qrtr_create"),
+		.n_functions = 2,
+		.switches = strings("modify_ldt", "qrtr"),
+		.n_switches = 2,
+		.states = must_have(calloc(2, sizeof(uint64_t))),
+		.n_states = 2,
+		.globals = must_have(calloc(2, sizeof(*kernel->globals))),
+		.n_globals = 2,
+	};
+	kernel->states[0] = 7;
+	kernel->states[1] = 68294;
+	kernel->globals[0] = (struct kc_manifest_global){ strdup("net/ipv4/raw.c:n_refused"), 0, 4, 4 };
+	kernel->globals[1] = (struct kc_manifest_global){ strdup("net/qrtr/af_qrtr.c:limits"), 64, 256, 32 };
+}
+
 void sample_object_start(struct sample_object *object)
 {
 	struct kc_elf_writer *writer = must_have(kc_elf_writer_new());
@@ -165,4 +211,15 @@ void sample_patch(struct kc_ctx *ctx, const struct kc_key *key, struct kc_buf *o
 	sample_manifest(&manifest);
 	sample_must(kc_patch_encode(ctx, &manifest, &payload, 1, key, out));
 	kc_manifest_clear(&manifest);
+}
+
+void sample_kernel_patch(struct kc_ctx *ctx, const struct kc_key *key, const struct kc_manifest *manifest,
+			 const struct kc_buf *module, const struct kc_buf *kcare, struct kc_buf *out)
+{
+	const struct kc_patch_payload payloads[] = {
+		{ KC_PATCH_MODULE_NAME, module->data, module->size },
+		{ KC_PATCH_KCARE_NAME, kcare->data, kcare->size },
+	};
+
+	sample_must(kc_patch_encode(ctx, manifest, payloads, 2, key, out));
 }

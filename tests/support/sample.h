@@ -19,6 +19,9 @@ void sample_keys(struct kc_ctx *ctx, struct kc_key **key, struct kc_keyring **ke
 /* The caller clears it. */
 void sample_manifest(struct kc_manifest *manifest);
 
+/* The same for a kernel patch: with functions, switches, states and variables. */
+void sample_kernel_manifest(struct kc_manifest *manifest);
+
 /* A payload in the making: sections, symbols and relocations are there; notes and more can be added. */
 struct sample_object {
 	struct kc_elf_writer *writer;
@@ -28,6 +31,7 @@ struct sample_object {
 };
 
 #define SAMPLE_BUILD_ID "93ac615d00000000000000000000000000000000"
+#define SAMPLE_KERNEL_ID "d6a9ac615d000000000000000000000000000047"
 #define SAMPLE_FUNCTION_ADDR 0x1000
 #define SAMPLE_FUNCTION_SIZE 0x40
 #define SAMPLE_TEXT_SIZE 64
@@ -48,5 +52,8 @@ void sample_object_finish(struct sample_object *object, struct kc_buf *out);
 void sample_payload(struct kc_buf *out);
 /* A signed patch file around sample_payload(). */
 void sample_patch(struct kc_ctx *ctx, const struct kc_key *key, struct kc_buf *out);
+/* A signed kernel patch file whose modules are these bytes. */
+void sample_kernel_patch(struct kc_ctx *ctx, const struct kc_key *key, const struct kc_manifest *manifest,
+			 const struct kc_buf *module, const struct kc_buf *kcare, struct kc_buf *out);
 
 #endif

@@ -385,7 +385,7 @@ static void bad_values_are_not_written(void **state)
 	kc_manifest_clear(&manifest);
 }
 
-static void qemu_patchsets_and_kernels_are_allowed(void **state)
+static void qemu_patchsets_are_allowed(void **state)
 {
 	struct kc_manifest manifest;
 
@@ -394,10 +394,161 @@ static void qemu_patchsets_and_kernels_are_allowed(void **state)
 	free(manifest.patchset);
 	manifest.patchset = strdup("U20261123_02-qemu");
 	sample_must(kc_manifest_check(&manifest));
-	manifest.kind = KC_PATCH_KERNEL;
-	manifest.patchset[0] = 'K';
-	sample_must(kc_manifest_check(&manifest));
 	kc_manifest_clear(&manifest);
+}
+
+/* ---- kernels ---- */
+
+static void a_kernel_patch_is_decoded(void **state)
+{
+	struct fixture *f = *state;
+	kc_autopatch struct kc_patch *patch = NULL;
+	kc_autobuf struct kc_buf module = { 0 }, kcare = { 0 }, file = { 0 };
+	kc_autofree char *text = NULL, *expected_text = NULL;
+	const struct kc_kernel_manifest *kernel;
+	struct kc_manifest manifest;
+
+	kc_buf_append_str(&module, "a module");
+	kc_buf_append_str(&kcare, "kcare.ko");
+	sample_kernel_manifest(&manifest);
+	manifest.kernel.is_pinned = true;
+	sample_kernel_patch(f->ctx, f->key, &manifest, &module, &kcare, &file);
+	sample_must(kc_patch_decode(f->ctx, "sample", file.data, file.size, f->keyring, &patch));
+	sample_must(kc_manifest_to_json(&patch->manifest, &text));
+	sample_must(kc_manifest_to_json(&manifest, &expected_text));
+	kc_manifest_clear(&manifest);
+	assert_string_equal(text, expected_text);
+	kernel = &patch->manifest.kernel;
+	assert_string_equal(kernel->effective_version, "6.1.0-56-amd64");
+	assert_int_equal(kernel->n_functions, 2);
+	assert_string_equal(kernel->functions[1], "qrtr:qrtr_create");
+	assert_string_equal(kernel->switches[0], "modify_ldt");
+	assert_int_equal(kernel->states[1], 68294);
+	assert_int_equal(kernel->globals[1].offset, 64);
+	assert_int_equal(kernel->globals[1].align, 32);
+	assert_true(kernel->is_pinned);
+	assert_memory_equal(kc_patch_payload_find(patch, KC_PATCH_MODULE_NAME)->data, "a module", 8);
+	assert_memory_equal(kc_patch_payload_find(patch, KC_PATCH_KCARE_NAME)->data, "kcare.ko", 8);
+}
+
+static void a_kernel_patch_is_two_modules(void **state)
+{
+	struct fixture *f = *state;
+	const struct kc_patch_payload payloads[] = {
+		{ KC_PATCH_MODULE_NAME, "abc", 3 },
+		{ KC_PATCH_KCARE_NAME, "def", 3 },
+		{ "more", "ghi", 3 },
+	};
+	struct kc_payload_entry entries[2] = { 0 };
+	kc_autobuf struct kc_buf out = { 0 };
+	struct kc_manifest manifest;
+
+	sample_kernel_manifest(&manifest);
+	assert_error(kc_patch_encode(f->ctx, &manifest, payloads, 1, f->key, &out), KC_ERR_INPUT);
+	assert_error(kc_patch_encode(f->ctx, &manifest, payloads + 1, 1, f->key, &out), KC_ERR_INPUT);
+	assert_error(kc_patch_encode(f->ctx, &manifest, payloads, 3, f->key, &out), KC_ERR_INPUT);
+	for (size_t i = 0; i < 2; i++) {
+		entries[i] = (struct kc_payload_entry){ .name = (char *)payloads[i].name, 3, 3, "", "" };
+		kc_sha256_text("abc", 3, entries[i].hash);
+		kc_sha256_text("abc", 3, entries[i].compressed_hash);
+	}
+	sample_must(kc_payload_entries_check(&manifest, entries, 2));
+	entries[1].size = KC_PATCH_KERNEL_MODULE_SIZE_MAX + 1;
+	assert_error(kc_payload_entries_check(&manifest, entries, 2), KC_ERR_LIMIT);
+	kc_manifest_clear(&manifest);
+}
+
+/* A member of "kernel" with a value that is signed, and nonsense. */
+static const struct json_change bad_kernel_members[] = {
+	{ "release", NULL, KC_ERR_INPUT },
+	{ "release", "\"\"", KC_ERR_INPUT },
+	{ "release", "\"6.1/..\"", KC_ERR_INPUT },
+	{ "effective_version", "\"6.1.0 47\"", KC_ERR_INPUT },
+	{ "build_id", "\"xyz\"", KC_ERR_INPUT },
+	{ "build_id", "\"123\"", KC_ERR_INPUT },
+	{ "module", "\"ext4\"", KC_ERR_INPUT },
+	{ "module", "\"kcare_livepatch_../1\"", KC_ERR_INPUT },
+	{ "module", "\"kcare_livepatch_1234567890123456789012345678901234567890\"", KC_ERR_INPUT },
+	{ "functions", "{}", KC_ERR_INPUT },
+	{ "functions", "[1]", KC_ERR_INPUT },
+	{ "functions", "[\"raw_sendmsg\"]", KC_ERR_INPUT },
+	{ "functions", "[\":raw_sendmsg\"]", KC_ERR_INPUT },
+	{ "functions", "[\"vmlinux:\"]", KC_ERR_INPUT },
+	{ "functions", "[\"nf-tables:a\"]", KC_ERR_INPUT },
+	{ "functions", "[\"vmlinux:a b\"]", KC_ERR_INPUT },
+	{ "switches", "[\"a/b\"]", KC_ERR_INPUT },
+	{ "switches", "[\"a\",\"a\"]", KC_ERR_INPUT },
+	{ "states", "[-1]", KC_ERR_INPUT },
+	{ "states", "[\"1\"]", KC_ERR_INPUT },
+	{ "states", "[5,6,5]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":0,\"size\":0,\"align\":1}]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":0,\"size\":4,\"align\":3}]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":2,\"size\":4,\"align\":4}]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":0,\"size\":9007199254740991,\"align\":1}]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":16777216,\"size\":1,\"align\":1}]", KC_ERR_INPUT },
+	{ "globals", "[{\"name\":\"a\",\"offset\":0,\"size\":4}]", KC_ERR_INPUT },
+	{ "globals",
+	  "[{\"name\":\"a\",\"offset\":0,\"size\":4,\"align\":1},{\"name\":\"b\",\"offset\":3,\"size\":4,\"align\":1}]",
+	  KC_ERR_INPUT },
+	{ "globals",
+	  "[{\"name\":\"a\",\"offset\":0,\"size\":4,\"align\":1},{\"name\":\"a\",\"offset\":4,\"size\":4,\"align\":1}]",
+	  KC_ERR_INPUT },
+	{ "pinned", "1", KC_ERR_INPUT },
+	{ "unknown", "1", KC_ERR_INPUT },
+};
+
+/* Signed bytes of a kernel manifest in which one member is another. `change->value` NULL: it is missing. */
+static void seal_kernel(struct fixture *f, const char *object, const struct json_change *change, struct kc_buf *file)
+{
+	static const char *const names[] = { KC_PATCH_MODULE_NAME, KC_PATCH_KCARE_NAME };
+	const struct kc_key *keys[] = { f->key };
+	struct kc_payload_entry entries[2] = { 0 };
+	kc_autojson json_t *json = NULL;
+	struct kc_manifest manifest;
+	char frame[64], frames[128];
+	size_t size = ZSTD_compress(frame, sizeof(frame), "abc", 3, 1);
+	json_t *target;
+
+	for (size_t i = 0; i < 2; i++) {
+		entries[i] = (struct kc_payload_entry){ .name = (char *)names[i], 3, size, "", "" };
+		kc_sha256_text("abc", 3, entries[i].hash);
+		kc_sha256_text(frame, size, entries[i].compressed_hash);
+		memcpy(frames + i * size, frame, size);
+	}
+	sample_kernel_manifest(&manifest);
+	sample_must(kc_manifest_encode(&manifest, entries, 2, &json));
+	kc_manifest_clear(&manifest);
+	target = object ? json_object_get(json, object) : json;
+	if (change && change->value)
+		json_object_set_new(target, change->key, json_loads(change->value, JSON_DECODE_ANY, NULL));
+	else if (change)
+		json_object_del(target, change->key);
+	seal(json, frames, 2 * size, keys, 1, file);
+}
+
+static void signed_nonsense_about_kernels_is_refused(void **state)
+{
+	static const struct json_change missing = { "kernel", NULL, KC_ERR_INPUT };
+	static const struct json_change user = { "kind", "\"user\"", KC_ERR_INPUT };
+	static const struct json_change build_id = { "target", "\"93ac615d\"", KC_ERR_INPUT };
+	static const struct json_change *const changes[] = { &missing, &user, &build_id };
+	struct fixture *f = *state;
+	kc_autobuf struct kc_buf good = { 0 };
+
+	seal_kernel(f, NULL, NULL, &good);
+	sample_must(decode(f, &good, good.size));
+	for (size_t i = 0; i < KC_ARRAY_SIZE(changes); i++) {
+		kc_autobuf struct kc_buf file = { 0 };
+
+		seal_kernel(f, NULL, changes[i], &file);
+		assert_error(decode(f, &file, file.size), changes[i]->code);
+	}
+	for (size_t i = 0; i < KC_ARRAY_SIZE(bad_kernel_members); i++) {
+		kc_autobuf struct kc_buf file = { 0 };
+
+		seal_kernel(f, "kernel", &bad_kernel_members[i], &file);
+		assert_error(decode(f, &file, file.size), bad_kernel_members[i].code);
+	}
 }
 
 static void files_are_opened_and_peeked(void **state)
@@ -453,7 +604,10 @@ int main(void)
 		cmocka_unit_test(signed_nonsense_is_refused),
 		cmocka_unit_test(payload_sizes_have_limits),
 		cmocka_unit_test(bad_values_are_not_written),
-		cmocka_unit_test(qemu_patchsets_and_kernels_are_allowed),
+		cmocka_unit_test(qemu_patchsets_are_allowed),
+		cmocka_unit_test(a_kernel_patch_is_decoded),
+		cmocka_unit_test(a_kernel_patch_is_two_modules),
+		cmocka_unit_test(signed_nonsense_about_kernels_is_refused),
 		cmocka_unit_test(files_are_opened_and_peeked),
 		cmocka_unit_test(payload_and_manifest_have_the_same_target),
 	};
