@@ -16,8 +16,12 @@
 
 struct kc_kernel_symbol {
 	const char *name;
-	uint64_t addr;			/* virtual address in the image; modules: offset in `section` */
-	uint32_t sympos;		/* 1, 2, …: its place among equal names, as livepatch counts them */
+	uint64_t addr; /* virtual address in the image; modules: offset in `section` */
+	/*
+	 * 1, 2, …: its place among equal names, as livepatch counts them; 0: it has none that is sure (modules: symbols
+	 * of init sections, and those behind one of the same name, are counted only while the module is being loaded).
+	 */
+	uint32_t sympos;
 	bool is_unique;			/* no other symbol has this name */
 	bool is_function;		/* vmlinux: kallsyms type t or T, w or W; modules: STT_FUNC */
 	bool is_exported;		/* EXPORT_SYMBOL, any flavour */
@@ -37,7 +41,13 @@ struct kc_kernel_object {
 	char *release;	    /* "6.1.0-47-amd64" */
 	char *proc_version; /* what /proc/version will show, with its newline */
 	char kernel_id[41]; /* sha1 of that, hexadecimal */
-	char *compiler;	    /* "gcc-12": the compiler that proc_version names */
+	char *compiler;	    /* "gcc-12": the compiler that proc_version names; 6.12: "x86_64-linux-gnu-gcc-12" */
+
+	/* for look-ups */
+	struct kc_buf names;		 /* vmlinux: what the symbols' names point into */
+	struct kc_kernel_symbol **heads; /* by hash of the name */
+	struct kc_kernel_symbol **chain; /* per symbol: the next one with this hash */
+	size_t n_heads;			 /* a power of two */
 };
 
 /* A vmlinuz (bzImage; xz, zstd, gzip, lz4 payload) or an unpacked vmlinux. KC_ERR_INPUT when it is neither. */
@@ -50,6 +60,8 @@ void kc_kernel_object_free(struct kc_kernel_object *object);
 const struct kc_kernel_symbol *kc_kernel_symbol_find(const struct kc_kernel_object *object, const char *name);
 const struct kc_kernel_symbol *kc_kernel_symbol_next(const struct kc_kernel_object *object,
 						     const struct kc_kernel_symbol *symbol);
+/* vmlinux: the first of the symbols at or below `addr`, and how many share its address; NULL: none is below. */
+const struct kc_kernel_symbol *kc_kernel_symbol_at(const struct kc_kernel_object *image, uint64_t addr, size_t *n);
 /* `size` bytes of the image at a virtual address; NULL unless all are in the file. Modules: use the section's data. */
 const uint8_t *kc_kernel_image_read(const struct kc_kernel_object *image, uint64_t addr, size_t size);
 
