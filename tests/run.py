@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`make check`: runs every suite and closes with `N passed, N failed, N skipped`.
 
-Suites: unit, house and fuzz (meson), scenario (pytest: real processes). `--long` adds long fuzzing, ThreadSanitizer
+Suites: unit, house and fuzz (meson), scenario (pytest: real processes), vm (real kernels in QEMU). `--long` adds long fuzzing, ThreadSanitizer
 and the full list of crash points.
 """
 import argparse
@@ -56,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="meson build folder")
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--only", choices=["meson", "scenario", "long"], help="one suite")
+    parser.add_argument("--only", choices=["meson", "scenario", "vm", "long"], help="one suite")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest")
     args = parser.parse_args()
     build = (TOP / args.build).resolve()
@@ -73,6 +73,9 @@ def main():
                   [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX",
                    f"--junitxml={junit}", *(["--long"] if args.long else []), "tests/scenario", *args.pytest],
                   junit, env, counts)
+    if args.only in (None, "vm"):
+        junit = build / "vm.junit.xml"
+        run_suite("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}"], junit, env, counts)
     if args.only == "long" or (args.long and args.only is None):
         junit = build / "long.junit.xml"
         run_suite("long",
