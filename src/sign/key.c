@@ -201,29 +201,38 @@ static struct kc_error *check_private_mode(struct kc_ctx *ctx, int fd, const cha
 	return NULL;
 }
 
-struct kc_error *kc_key_load(struct kc_ctx *ctx, const char *path, struct kc_key **key)
+struct kc_error *kc_pkey_load(struct kc_ctx *ctx, const char *path, EVP_PKEY **pkey)
 {
 	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct passphrase_request request = { .ctx = ctx, .path = path };
-	kc_autokey struct kc_key *loaded = calloc(1, sizeof(*loaded));
+	kc_autopkey EVP_PKEY *loaded = NULL;
 	kc_autobio BIO *bio = NULL;
 
-	if (!loaded)
-		return kc_error_no_memory();
 	if (fd < 0)
 		return kc_error_errno(KC_ERR_KEY, errno, "cannot open the key %s", path);
 	KC_TRY(check_private_mode(ctx, fd, path));
 	bio = BIO_new_fd(fd, BIO_NOCLOSE);
 	if (!bio)
 		return kc_error_no_memory();
-	loaded->pkey = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &request);
+	loaded = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &request);
 	wipe_request(&request);
 	if (request.err) {
 		ERR_clear_error();
 		return request.err;
 	}
-	if (!loaded->pkey)
+	if (!loaded)
 		return kc_crypto_error(KC_ERR_KEY, path, "not a private key, or the passphrase is wrong");
+	*pkey = kc_steal(loaded);
+	return NULL;
+}
+
+struct kc_error *kc_key_load(struct kc_ctx *ctx, const char *path, struct kc_key **key)
+{
+	kc_autokey struct kc_key *loaded = calloc(1, sizeof(*loaded));
+
+	if (!loaded)
+		return kc_error_no_memory();
+	KC_TRY(kc_pkey_load(ctx, path, &loaded->pkey));
 	KC_TRY(kc_pkey_id(loaded->pkey, path, loaded->id));
 	*key = kc_steal(loaded);
 	return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What key.c and keyring.c share; private to them. */
+/* What the files about keys share; private to them. */
 #ifndef KC_SIGN_KEY_INTERNAL_H
 #define KC_SIGN_KEY_INTERNAL_H
 
@@ -14,6 +14,8 @@ KC_DEFINE_CLEANUP(kc_cleanup_bio, BIO *, BIO_free_all)
 #define kc_automdctx KC_CLEANUP(kc_cleanup_md_ctx)
 #define kc_autobio KC_CLEANUP(kc_cleanup_bio)
 
+/* A private key of any algorithm from a PEM file. Asks for the passphrase when it has one. KC_ERR_KEY. */
+struct kc_error *kc_pkey_load(struct kc_ctx *ctx, const char *path, EVP_PKEY **pkey);
 /* KC_ERR_KEY for other algorithms than Ed25519; `path` is for the message. */
 struct kc_error *kc_pkey_id(EVP_PKEY *pkey, const char *path, char keyid[KC_KEYID_SIZE]);
 /* An error with what libcrypto says; empties its queue. */
