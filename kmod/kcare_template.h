@@ -40,6 +40,16 @@ extern const unsigned int kcare_n_switches __attribute__((weak));
 /* Not 0: a stored pointer may lead into this module for ever, so that it is never unloaded. */
 extern const unsigned int kcare_is_pinned __attribute__((weak));
 
+/* A field in this module that the kernel relocates when a module is loaded, since it refers to that module. */
+struct kcare_klp_field {
+	const char *object; /* the module */
+	void *place;
+	unsigned int size; /* 4 or 8 */
+};
+
+/* Ended by one whose place is NULL. */
+extern const struct kcare_klp_field kcare_klp_fields[] __attribute__((weak));
+
 /* Defined by template.c, for struct klp_object's callbacks. */
 int kcare_pre_patch(struct klp_object *obj);
 void kcare_post_patch(struct klp_object *obj);

@@ -11,7 +11,9 @@
 #include <linux/extable.h>
 #include <linux/jump_label.h>
 #include <linux/livepatch.h>
+#include <linux/memory.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/static_call_types.h>
 #include <linux/version.h>
@@ -19,6 +21,7 @@
 #include <asm/ibt.h>
 #include <asm/orc_types.h>
 #include <asm/paravirt_types.h>
+#include <asm/text-patching.h>
 
 #include "kcare_template.h"
 
@@ -56,6 +59,34 @@ static int kcare_run_pre_patch(struct klp_object *obj)
 	return 0;
 }
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+/* Not exported: kcare-build makes them livepatch symbols. */
+extern typeof(text_poke) text_poke __weak;
+extern typeof(text_poke_sync) text_poke_sync __weak;
+extern struct mutex text_mutex __weak;
+
+/*
+ * Until 6.3 the kernel leaves its relocations behind when a patched module goes, finds them when the module is loaded
+ * again, and refuses to load it.
+ */
+static void kcare_clear_fields(struct klp_object *obj)
+{
+	static const u64 zero;
+	const struct kcare_klp_field *field;
+
+	mutex_lock(&text_mutex);
+	for (field = kcare_klp_fields; field->place; field++)
+		if (!strcmp(field->object, obj->name))
+			text_poke(field->place, &zero, field->size);
+	text_poke_sync();
+	mutex_unlock(&text_mutex);
+}
+#else
+static void kcare_clear_fields(struct klp_object *obj)
+{
+}
+#endif
+
 static int kcare_set_switches(void)
 {
 	unsigned int i;
@@ -85,15 +116,14 @@ static int kcare_prepare(void)
 
 int kcare_pre_patch(struct klp_object *obj)
 {
-	int ret;
+	int ret = obj->name ? 0 : kcare_prepare();
 
-	if (obj->name)
-		return kcare_run_pre_patch(obj);
-	ret = kcare_prepare();
 	if (ret)
 		return ret;
 	ret = kcare_run_pre_patch(obj);
-	if (ret)
+	if (ret && obj->name)
+		kcare_clear_fields(obj);
+	else if (ret)
 		kcare_patch_withdraw(&kcare_patch_info);
 	return ret;
 }
@@ -115,6 +145,9 @@ void kcare_post_unpatch(struct klp_object *obj)
 	if (!obj->name)
 		kcare_patch_withdraw(&kcare_patch_info);
 	kcare_run_callbacks(obj, KCARE_CALLBACK_POST_UNPATCH);
+	/* never when the patch is removed: after a forced transition a task may still be in it */
+	if (obj->name && obj->mod->state == MODULE_STATE_GOING)
+		kcare_clear_fields(obj);
 }
 
 int init_module(void)
