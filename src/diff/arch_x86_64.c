@@ -38,6 +38,8 @@ static bool decode(const uint8_t *code, uint64_t size, uint64_t at, struct diff_
 	if (insn->is_branch && raw.raw.imm[0].is_relative) {
 		insn->has_target = true;
 		insn->target = (int64_t)at + raw.length + raw.raw.imm[0].value.s;
+		insn->target_offset = raw.raw.imm[0].offset;
+		insn->target_size = raw.raw.imm[0].size / 8;
 	}
 	if (raw.raw.imm[0].size == 32 && is_argument_load(&raw)) {
 		insn->is_load_imm = true;
@@ -67,6 +69,11 @@ static bool is_pc_relative(uint32_t type)
 	}
 }
 
+static uint32_t branch_type(uint32_t target_size)
+{
+	return target_size == 4 ? R_X86_64_PLT32 : R_X86_64_PC8;
+}
+
 /* An endbr64 stays where it is, unless the function is too short for both. */
 static int find_jump_offset(const uint8_t *code, uint64_t size)
 {
@@ -79,6 +86,7 @@ static const struct diff_arch x86_64 = {
 	.jump_size = JUMP_SIZE,
 	.decode = decode,
 	.is_pc_relative = is_pc_relative,
+	.branch_type = branch_type,
 	.find_jump_offset = find_jump_offset,
 };
 

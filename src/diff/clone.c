@@ -23,7 +23,7 @@ static void add(struct worklist *worklist, struct kc_diff_item *item)
 /* Another object of the same program may refer to a new global thing. A COMDAT one is there, too, if it is used. */
 static bool is_root(const struct kc_diff_item *item)
 {
-	if (item->is_function && item->symbol && item->state == KC_DIFF_CHANGED)
+	if (item->is_root || (item->is_function && item->symbol && item->state == KC_DIFF_CHANGED))
 		return true;
 	return item->state == KC_DIFF_NEW && item->symbol && item->symbol->bind != STB_LOCAL && !item->is_literal &&
 	       !(item->section && item->section->group);
@@ -57,6 +57,13 @@ static void follow(struct worklist *worklist, struct kc_diff_item *item)
 		if (is_needed(ref->item))
 			add(worklist, ref->item);
 	}
+	for (size_t i = 0; i < item->n_entries; i++)
+		for (size_t j = 0; j < item->entries[i].n_refs; j++) {
+			struct kc_diff_item *target = item->entries[i].refs[j].item;
+
+			if (target && is_needed(target))
+				add(worklist, target);
+		}
 	if (item->lsda)
 		add(worklist, item->lsda);
 	if (item->is_fragment && item->parent)

@@ -91,6 +91,20 @@ static bool shapes_equal(const struct kc_diff_item *orig, const struct kc_diff_i
 	return true;
 }
 
+/* Bytes `from` to `to`, without those that the item itself says do not count. */
+static bool range_equal(const struct kc_diff_item *item, const char *a, const char *b, uint64_t from, uint64_t to)
+{
+	uint64_t ignored_end = (uint64_t)item->ignored_offset + item->ignored_size;
+
+	if (from >= to)
+		return true;
+	if (item->ignored_size == 0 || ignored_end <= from || item->ignored_offset >= to)
+		return memcmp(a + from, b + from, to - from) == 0;
+	if (from < item->ignored_offset && memcmp(a + from, b + from, item->ignored_offset - from) != 0)
+		return false;
+	return to <= ignored_end || memcmp(a + ignored_end, b + ignored_end, to - ignored_end) == 0;
+}
+
 /* For items of equal shape. What a relocation overwrites does not count. */
 static bool bytes_equal(const struct kc_diff_item *orig, const struct kc_diff_item *patched)
 {
@@ -102,13 +116,18 @@ static bool bytes_equal(const struct kc_diff_item *orig, const struct kc_diff_it
 	for (size_t i = 0; i < orig->n_refs; i++) {
 		uint64_t place = orig->refs[i].rela->offset - orig->offset;
 
-		if (place > at && memcmp(a + at, b + at, place - at) != 0)
+		if (!range_equal(orig, a, b, at, place))
 			return false;
 		place += kc_elf_rela_size(orig->refs[i].rela->type);
 		if (place > at)
 			at = place;
 	}
-	return at >= orig->size || memcmp(a + at, b + at, orig->size - at) == 0;
+	return range_equal(orig, a, b, at, orig->size);
+}
+
+bool diff_targets_equal(const struct kc_diff_ref *orig, const struct kc_diff_ref *patched)
+{
+	return targets_equal(orig, patched, 0);
 }
 
 static bool all_targets_equal(const struct kc_diff_item *orig, const struct kc_diff_item *patched, int depth)
@@ -156,6 +175,8 @@ static const char *find_difference(const struct diff_run *run, const struct kc_d
 		return orig->is_function ? "it refers to other functions, data or constants" : "its pointers differ";
 	if (!exception_tables_equal(orig, patched))
 		return "its exception table differs";
+	if (!diff_entries_equal(orig, patched))
+		return "what annotates its code differs";
 	return NULL;
 }
 

@@ -90,13 +90,15 @@ static struct kc_error *correlate_globals(struct diff_run *run)
 }
 
 /* What could be the same thing: kind, base name and scope; without a symbol, section and COMDAT group. */
-static char *make_key(const struct kc_diff_item *item)
+static char *make_key(const struct kc_diff_options *options, const struct kc_diff_item *item)
 {
 	const char *name = item->symbol ? item->symbol->name : item->section->name;
 	const char *scope = item->scope;
 	kc_autofree char *base = diff_base_name(name);
 	char *key;
 
+	if (base && options->name_length)
+		base[options->name_length(base)] = '\0';
 	if (!item->symbol)
 		scope = item->section->group;
 	else if (diff_is_mangled_static(name)) /* says it itself */
@@ -135,10 +137,10 @@ static struct kc_error *collect_rest(const struct diff_object *object, struct ca
 		struct kc_diff_item *item = &object->items[i];
 		struct candidate *candidate = &candidates->items[candidates->n];
 
-		if (item->twin)
+		if (item->twin || item->is_snippet || item->size == 0) /* known by their users only */
 			continue;
 		candidate->item = item;
-		candidate->key = make_key(item);
+		candidate->key = make_key(object->options, item);
 		if (!candidate->key)
 			return kc_error_no_memory();
 		candidates->n++;
@@ -192,7 +194,11 @@ static void pair_in_order(const struct candidate *orig, size_t n_orig, const str
 static struct kc_error *refuse_doubtful(const struct diff_run *run, const struct kc_diff_item *item, size_t n_orig,
 					size_t n_patched)
 {
-	if (diff_is_allowed(run, "data-changed"))
+	kc_autofree char *base = diff_base_name(kc_diff_item_name(item));
+
+	if (!base)
+		return kc_error_no_memory();
+	if (diff_is_allowed(run, "data-changed") || (run->options->is_disposable && run->options->is_disposable(base)))
 		return NULL;
 	return kc_error_rule(
 		"data-changed",

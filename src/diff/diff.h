@@ -25,25 +25,37 @@ struct kc_diff_item;
  * compared and cloned with the function that they belong to; they are no items of their own.
  */
 struct kc_diff_table {
-	const char *section; /* its exact name */
-	uint32_t entry_size;
-	uint32_t owner_offset;	 /* of the relocated field that names the code an entry belongs to */
-	uint32_t ignored_offset; /* bytes that may differ: line numbers */
-	uint32_t ignored_size;
+	const char *section;		       /* its exact name */
+	uint32_t entry_size;		       /* 0: each relocation is an entry, as wide as its field */
+	uint32_t owner_offset;		       /* of the relocated field that names the code an entry belongs to */
+	uint32_t ignored_offset, ignored_size; /* bytes that may differ: line numbers */
+	/*
+	 * Of the relocated field that points to a snippet, and of the byte that holds its length; both 0: none. The
+	 * field of an empty snippet points anywhere: its ref is given as a copy of the owner's.
+	 */
+	uint32_t snippet_offset, length_offset;
+	bool is_entry_site; /* an entry marks the place where a replacement of its function is hooked in */
+};
+
+/* Data for messages, such as the descriptors of pr_debug(): cloned code gets its own, like a literal. */
+struct kc_diff_own_data {
+	const char *section;		       /* its exact name */
+	uint32_t ignored_offset, ignored_size; /* bytes of each datum that may differ: line numbers */
 };
 
 struct kc_diff_entry {
 	const struct kc_diff_table *table;
 	struct kc_elf_section *section;
-	uint64_t offset;	  /* in `section` */
+	uint64_t offset; /* in `section` */
+	uint32_t size;
 	struct kc_diff_ref *refs; /* one per relocation in it, by offset */
 	size_t n_refs;
 };
 
 /* What one relocation of an item points to, with the bias of pc-relative fields taken out. */
 struct kc_diff_ref {
-	const struct kc_elf_rela *rela;
-	struct kc_diff_item *item; /* of the same object; NULL: undefined or absolute, see rela->symbol */
+	const struct kc_elf_rela *rela; /* made up where the assembler left a branch to its neighbour without one */
+	struct kc_diff_item *item;	/* of the same object; NULL: undefined or absolute, see rela->symbol */
 	int64_t offset; /* from the item's (or symbol's) start; jump tables: plus the entry's place in the table */
 	bool is_branch; /* in a call or jump: the address goes nowhere else */
 };
@@ -62,14 +74,17 @@ struct kc_diff_item {
 	struct kc_diff_item *parent; /* foo.cold, foo.part.0: the function it was split off, or NULL */
 	struct kc_diff_ref *refs;    /* one per relocation in it, by offset */
 	size_t n_refs;
-	struct kc_diff_entry *entries; /* functions: of all tables, in the order of options->tables */
+	struct kc_diff_entry *entries; /* code: of all tables, in the order of options->tables */
 	size_t n_entries;
-	struct kc_diff_item *lsda; /* function: its exception table (.gcc_except_table), or NULL */
-	const char *scope;	   /* static variable inside a function: that function's name; else NULL */
-	uint32_t jump_offset;	   /* functions of the original: where the jump goes, 0 or behind an endbr64 */
+	uint32_t ignored_offset, ignored_size; /* bytes that do not count */
+	struct kc_diff_item *lsda;	       /* function: its exception table (.gcc_except_table), or NULL */
+	const char *scope;		       /* static variable inside a function: that function's name; else NULL */
+	uint32_t jump_offset; /* functions of the original: where the jump goes, 0 or behind an endbr64 */
 	bool is_function;
+	/* Code without a name that a function jumps to or that replaces one of its instructions; also a literal. */
+	bool is_snippet;
 	bool is_fragment; /* foo.cold: code without an entry, replaced together with its parent */
-	bool is_literal;  /* strings, constants, jump tables: cloned wherever a clone refers to them */
+	bool is_literal;  /* strings, constants, jump tables, own data, things of no size: cloned with what needs it */
 	bool is_readonly; /* not writable once relocated */
 	bool is_tls;
 	bool is_ifunc;	    /* a resolver */
@@ -87,27 +102,46 @@ struct kc_diff {
 
 /*
  * Refusals (each a rule name that `--allow` takes): see docs/refusals.md.
- *   data-changed, struct-layout, function-abi, constructor, short-function, entry-jump, lto, tls-new, ifunc-changed
+ *   data-changed, struct-layout, function-abi, constructor, short-function, entry-jump, lto, tls-new, ifunc-changed,
+ *   short-branch; for kernels symbol-crc and no-fentry, and those of options->check: init, export-new, initcall, param,
+ *   percpu-new, static-key, static-call
  */
 struct kc_diff_options {
 	const char *const *allowed; /* rules to let pass, NULL-terminated; NULL: none */
-	/* true when a global symbol is visible to other ELF files of the target (function-abi applies); NULL: none is
+	/*
+	 * True when a global symbol is visible to other ELF files of the target (function-abi applies; kernels:
+	 * symbol-crc); NULL: none is.
 	 */
 	bool (*is_exported)(void *data, const char *name);
 	void *data;
 	const struct kc_diff_table *tables; /* tables that annotate code; NULL: none */
 	size_t n_tables;
+	const struct kc_diff_own_data *own_data;
+	size_t n_own_data;
+	/* Sections of code without symbols, cut wherever something else points into them. NULL: none. */
+	bool (*is_snippets)(const struct kc_elf_section *section);
 	/* Sections that say nothing of the running code (".discard.…", ".modinfo"): left out. NULL: none. */
 	bool (*is_ignored)(const struct kc_elf_section *section);
 	/* Sections that a fix brings for the patch itself (".kcare.…"): cloned with what they refer to. NULL: none. */
 	bool (*is_root)(const struct kc_elf_section *section);
-	/* More rules for one item of the patched object; NULL: none. */
-	struct kc_error *(*check)(void *data, const struct kc_diff *diff, const struct kc_diff_item *item);
-	bool is_kernel; /* entries need an mcount site instead of room for a jump; see docs/refusals.md */
+	/*
+	 * Variables that may be lost (a flag that a message was shown): where several of one name cannot be told apart,
+	 * the patch gets new ones. NULL: none.
+	 */
+	bool (*is_disposable)(const char *base_name);
+	/* Length of a name without a number that changes from build to build (__COUNTER__). NULL: all of it. */
+	size_t (*name_length)(const char *name);
+	/* More rules for one item of the patched object, called when all is decided (state, clone); NULL: none. */
+	struct kc_error *(*check)(struct kc_ctx *ctx, void *data, const struct kc_diff *diff,
+				  const struct kc_diff_item *item);
+	bool is_kernel; /* a function needs an entry site instead of room for a jump; see docs/refusals.md */
 };
 
 /* KC_ERR_USAGE when one of these (NULL-terminated, or NULL) is no rule: a misspelt --allow would allow nothing. */
 struct kc_error *kc_diff_check_allowed(const char *const *allowed);
+/* For options->check: a refusal, unless the rule is allowed: then NULL. */
+struct kc_error *kc_diff_refuse(const struct kc_diff *diff, const char *rule, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Takes no ownership: `orig` and `patched` must outlive the result. `options` may be NULL. KC_ERR_NO_CHANGE when
@@ -122,6 +156,8 @@ void kc_diff_free(struct kc_diff *diff);
  * `refs` say it more exactly: they know the bias of pc-relative fields.
  */
 struct kc_diff_item *kc_diff_item_at(const struct kc_diff *diff, const struct kc_elf_symbol *symbol, int64_t addend);
+/* The first entry of an item in this table, or NULL; the others follow it. */
+const struct kc_diff_entry *kc_diff_entry_find(const struct kc_diff_item *item, const char *section);
 /* The name of an item for messages: its symbol's, else its section's. */
 const char *kc_diff_item_name(const struct kc_diff_item *item);
 

@@ -12,17 +12,20 @@ struct diff_dwarf;
 /* One of the two objects, cut into items. */
 struct diff_object {
 	struct kc_elf *elf;
+	const struct kc_diff_options *options;
 	struct kc_diff_item *items;
 	size_t n_items;
 	struct kc_diff_item **by_symbol; /* per symbol of .symtab; NULL: not a cut */
 	size_t *first_item;		 /* per section, and one more: items[first_item[i]] … of section i */
 	struct diff_dwarf *dwarf;	 /* NULL: no debug information */
+	struct kc_elf_rela **made_relas; /* of branches that the assembler resolved by itself */
+	size_t n_made_relas;
 };
 
 struct diff_run {
 	struct kc_diff diff; /* what the caller sees; must be first */
 	struct kc_ctx *ctx;
-	const struct kc_diff_options *options;
+	const struct kc_diff_options *options; /* never NULL */
 	const struct diff_arch *arch;
 	struct diff_object orig, patched;
 };
@@ -35,6 +38,7 @@ struct diff_insn {
 	bool is_load_imm;    /* moves a 32-bit immediate to a register or to the stack */
 	uint32_t imm_offset; /* of that immediate in the instruction */
 	int64_t target;
+	uint32_t target_offset, target_size; /* of the field that holds it */
 };
 
 /* What differs by architecture. */
@@ -44,19 +48,32 @@ struct diff_arch {
 	bool (*decode)(const uint8_t *code, uint64_t size, uint64_t at, struct diff_insn *insn);
 	/* The field counts from the end of its instruction. */
 	bool (*is_pc_relative)(uint32_t rela_type);
+	/* The relocation type of a branch target of that many bytes; it counts from the end of its field. */
+	uint32_t (*branch_type)(uint32_t target_size);
 	/* Where the jump can be written into this function; -1: it is too short. */
 	int (*find_jump_offset)(const uint8_t *code, uint64_t size);
 };
 const struct diff_arch *diff_arch_x86_64(void);
 
 /* items.c: cuts the object; its items point nowhere yet. */
-struct kc_error *diff_cut(struct diff_object *object);
+struct kc_error *diff_cut(struct diff_object *object, const struct diff_arch *arch);
 /* The item that `symbol` + `offset` (without bias) points into, and the offset from the item's start. */
 struct kc_diff_item *diff_find_item(const struct diff_object *object, const struct kc_elf_symbol *symbol,
 				    int64_t offset, int64_t *in_item);
+/* The last item of the section that starts at or before `offset`, or its first; NULL: it has none. */
+struct kc_diff_item *diff_find_in_section(const struct diff_object *object, uint32_t section, int64_t offset);
 bool diff_is_constructor_section(const struct kc_elf_section *section);
+/* snippets.c: where a section of snippets is cut, sorted; may hold an offset twice. Caller frees. */
+struct kc_error *diff_find_snippets(const struct diff_object *object, const struct diff_arch *arch,
+				    const struct kc_elf_section *section, uint64_t **offsets, size_t *n);
 /* references.c: fills refs and lsda. */
 struct kc_error *diff_read_references(struct diff_object *object, const struct diff_arch *arch);
+/* The first relocation of `section` at or behind `offset`. */
+size_t diff_find_rela(const struct kc_elf_section *section, uint64_t offset);
+/* entries.c: the table that a section is, or NULL. */
+const struct kc_diff_table *diff_table_of(const struct kc_diff_options *options, const struct kc_elf_section *section);
+/* Gives the entries of all tables to the items that own them. */
+struct kc_error *diff_read_entries(struct diff_object *object);
 /* names.c: without the numbers that compilers give ("foo.part" for foo.part.0); caller frees; NULL: out of memory. */
 char *diff_base_name(const char *name);
 /* Length of the name of the function that `name` was split off from; 0: it is a function of its own. */
@@ -68,6 +85,9 @@ struct kc_error *diff_correlate(struct diff_run *run);
 /* compare.c */
 struct kc_error *diff_compare(struct diff_run *run);
 bool diff_contents_equal(const struct kc_diff_item *orig, const struct kc_diff_item *patched);
+bool diff_targets_equal(const struct kc_diff_ref *orig, const struct kc_diff_ref *patched);
+/* entries.c: what annotates twins. */
+bool diff_entries_equal(const struct kc_diff_item *orig, const struct kc_diff_item *patched);
 /* clone.c */
 struct kc_error *diff_clone(struct diff_run *run);
 /* rules.c: `diff_check_input` before, `diff_check_changes` after the comparison, `diff_check_clones` at the end. */

@@ -78,12 +78,27 @@ static struct kc_error *check_other_entries(const struct diff_run *run, const st
 	return NULL;
 }
 
+/* Kernels call a hook from the start of each function that is compiled for it. */
+static struct kc_error *check_entry_site(const struct diff_run *run, const struct kc_diff_item *orig)
+{
+	for (size_t i = 0; i < orig->n_entries; i++)
+		if (orig->entries[i].table->is_entry_site)
+			return NULL;
+	REFUSE(run, "no-fentry",
+	       "%s cannot be replaced: it is not compiled for tracing (notrace, noinstr, or hand-written); patch its "
+	       "callers instead",
+	       kc_diff_item_name(orig));
+	return NULL;
+}
+
 struct kc_error *diff_check_entry(const struct diff_run *run, struct kc_diff_item *orig)
 {
 	const char *name = kc_diff_item_name(orig);
 	int jump_offset = run->arch->find_jump_offset(orig->section->data + orig->offset, orig->size);
 	struct danger danger = { 0 };
 
+	if (run->options->is_kernel)
+		return check_entry_site(run, orig);
 	if (jump_offset < 0)
 		REFUSE(run, "short-function",
 		       "%s: the original has %lu bytes, the jump to its replacement needs %u; patch its callers "

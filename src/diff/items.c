@@ -27,23 +27,28 @@ bool diff_is_constructor_section(const struct kc_elf_section *section)
 	return strcmp(section->name, ".init") == 0 || strcmp(section->name, ".fini") == 0;
 }
 
-static bool is_cut_into_items(const struct kc_elf_section *section)
+static bool is_cut_into_items(const struct diff_object *object, const struct kc_elf_section *section)
 {
+	const struct kc_diff_options *options = object->options;
+
 	if (!(section->flags & SHF_ALLOC) || section->type == SHT_NOTE)
+		return false;
+	if (diff_table_of(options, section) || (options->is_ignored && options->is_ignored(section)))
 		return false;
 	return strcmp(section->name, ".eh_frame") != 0;
 }
 
 /* A symbol that stands for a thing with an extent, unlike a label. */
-static bool is_cut(const struct kc_elf_symbol *symbol)
+static bool is_cut(const struct diff_object *object, const struct kc_elf_symbol *symbol)
 {
-	if (!symbol->section || !is_cut_into_items(symbol->section))
+	if (!symbol->section || !is_cut_into_items(object, symbol->section))
 		return false;
 	switch (symbol->type) {
 	case STT_FUNC:
 	case STT_GNU_IFUNC:
 		return true;
-	case STT_OBJECT:
+	case STT_OBJECT: /* of no size: an empty struct */
+		return symbol->size > 0 || symbol->section->size == 0;
 	case STT_TLS:
 		return symbol->size > 0;
 	case STT_NOTYPE: /* assembler without .type */
@@ -87,18 +92,35 @@ static bool is_made_by_compiler(const struct kc_diff_item *item)
 	       strcmp(name, "__FUNCTION__") == 0 || (starts_with(name, "C.") && name[2] >= '0' && name[2] <= '9');
 }
 
-static void describe_item(struct kc_diff_item *item)
+static const struct kc_diff_own_data *own_data_of(const struct kc_diff_options *options,
+						  const struct kc_elf_section *section)
+{
+	for (size_t i = 0; section && i < options->n_own_data; i++)
+		if (strcmp(section->name, options->own_data[i].section) == 0)
+			return &options->own_data[i];
+	return NULL;
+}
+
+static void describe_item(const struct kc_diff_options *options, struct kc_diff_item *item)
 {
 	const struct kc_elf_section *section = item->section;
+	const struct kc_diff_own_data *own_data = own_data_of(options, section);
 	uint64_t flags = section ? section->flags : SHF_WRITE;
 
 	item->state = KC_DIFF_NEW;
-	item->is_function = flags & SHF_EXECINSTR;
+	item->is_snippet = section && options->is_snippets && options->is_snippets(section);
+	item->is_function = (flags & SHF_EXECINSTR) && !item->is_snippet;
 	item->is_tls = (flags & SHF_TLS) || (item->symbol && item->symbol->type == STT_TLS);
 	item->is_readonly = !(flags & SHF_WRITE) || (section && starts_with(section->name, ".data.rel.ro"));
 	if (item->is_function || item->is_tls || diff_is_constructor_section(section))
 		return;
 	item->is_literal = item->symbol ? is_made_by_compiler(item) : item->is_readonly;
+	if (own_data || (section && item->size == 0)) {
+		item->is_literal = true;
+		item->ignored_offset = own_data ? own_data->ignored_offset : 0;
+		item->ignored_size = own_data ? own_data->ignored_size : 0;
+	}
+	item->is_root = section && options->is_root && options->is_root(section);
 }
 
 static struct kc_error *add_item(struct diff_object *object, struct kc_elf_section *section,
@@ -112,7 +134,7 @@ static struct kc_error *add_item(struct diff_object *object, struct kc_elf_secti
 	item->section = section;
 	item->offset = offset;
 	item->size = size;
-	describe_item(item);
+	describe_item(object->options, item);
 	return NULL;
 }
 
@@ -172,6 +194,30 @@ static struct kc_error *cut_section(struct diff_object *object, struct kc_elf_se
 	return NULL;
 }
 
+/* From each place that something points to up to the next one. */
+static struct kc_error *cut_snippets(struct diff_object *object, const struct diff_arch *arch,
+				     struct kc_elf_section *section)
+{
+	kc_autofree uint64_t *offsets = NULL;
+	uint64_t start = 0;
+	size_t n = 0;
+
+	KC_TRY(diff_find_snippets(object, arch, section, &offsets, &n));
+	for (size_t i = 0; i <= n; i++) {
+		uint64_t end = i < n ? offsets[i] : section->size;
+
+		if (end > start)
+			KC_TRY(add_item(object, section, NULL, start, end - start));
+		start = end;
+	}
+	return NULL;
+}
+
+static bool is_snippets(const struct diff_object *object, const struct kc_elf_section *section)
+{
+	return object->options->is_snippets && object->options->is_snippets(section);
+}
+
 /* Variables of -fcommon lie in no section. */
 static struct kc_error *add_common_items(struct diff_object *object, size_t *numbers)
 {
@@ -186,19 +232,21 @@ static struct kc_error *add_common_items(struct diff_object *object, size_t *num
 	return NULL;
 }
 
-static struct kc_error *collect_cuts(const struct kc_elf *elf, struct kc_elf_symbol ***cuts, size_t *n)
+static struct kc_error *collect_cuts(const struct diff_object *object, struct kc_elf_symbol ***cuts, size_t *n)
 {
+	const struct kc_elf *elf = object->elf;
+
 	*cuts = calloc(elf->n_symbols + 1, sizeof(struct kc_elf_symbol *));
 	if (!*cuts)
 		return kc_error_no_memory();
 	for (size_t i = 1; i < elf->n_symbols; i++)
-		if (is_cut(&elf->symbols[i]))
+		if (is_cut(object, &elf->symbols[i]) && !is_snippets(object, elf->symbols[i].section))
 			(*cuts)[(*n)++] = &elf->symbols[i];
 	qsort(*cuts, *n, sizeof(struct kc_elf_symbol *), compare_cuts);
 	return NULL;
 }
 
-struct kc_error *diff_cut(struct diff_object *object)
+struct kc_error *diff_cut(struct diff_object *object, const struct diff_arch *arch)
 {
 	struct kc_elf *elf = object->elf;
 	kc_autofree struct kc_elf_symbol **cuts = NULL;
@@ -209,14 +257,18 @@ struct kc_error *diff_cut(struct diff_object *object)
 	object->first_item = calloc(elf->n_sections + 2, sizeof(*object->first_item));
 	if (!numbers || !object->by_symbol || !object->first_item)
 		return kc_error_no_memory();
-	KC_TRY(collect_cuts(elf, &cuts, &n_cuts));
+	KC_TRY(collect_cuts(object, &cuts, &n_cuts));
 	for (size_t i = 0; i < elf->n_sections; i++) {
 		size_t from = at;
 
 		object->first_item[i] = object->n_items;
 		while (at < n_cuts && cuts[at]->section->index == i)
 			at++;
-		if (is_cut_into_items(&elf->sections[i]))
+		if (!is_cut_into_items(object, &elf->sections[i]))
+			continue;
+		if (is_snippets(object, &elf->sections[i]))
+			KC_TRY(cut_snippets(object, arch, &elf->sections[i]));
+		else
 			KC_TRY(cut_section(object, &elf->sections[i], cuts + from, at - from, numbers));
 	}
 	object->first_item[elf->n_sections] = object->n_items;
@@ -227,8 +279,8 @@ struct kc_error *diff_cut(struct diff_object *object)
 	return NULL;
 }
 
-/* The last item of the section that starts at or before `offset`; jump tables refer to places behind the end. */
-static struct kc_diff_item *find_in_section(const struct diff_object *object, uint32_t section, int64_t offset)
+/* Jump tables refer to places behind the end. */
+struct kc_diff_item *diff_find_in_section(const struct diff_object *object, uint32_t section, int64_t offset)
 {
 	size_t low = object->first_item[section], high = object->first_item[section + 1];
 
@@ -252,7 +304,7 @@ struct kc_diff_item *diff_find_item(const struct diff_object *object, const stru
 
 	*in_item = offset;
 	if (!item && symbol->section)
-		item = find_in_section(object, symbol->section->index, (int64_t)symbol->value + offset);
+		item = diff_find_in_section(object, symbol->section->index, (int64_t)symbol->value + offset);
 	if (item && item->section)
 		*in_item = (int64_t)(symbol->value - item->offset) + offset;
 	return item;

@@ -70,7 +70,7 @@ static void collect_function(struct entries *entries, const struct kc_diff_optio
 {
 	const char *name = diff_dwarf_linkage_name(die);
 
-	if (name && options && options->is_exported && dwarf_hasattr_integrate(die, DW_AT_external) &&
+	if (name && options->is_exported && dwarf_hasattr_integrate(die, DW_AT_external) &&
 	    !dwarf_hasattr(die, DW_AT_declaration) && options->is_exported(options->data, name))
 		add_entry(entries, "%s%s()", "", name, die);
 }
@@ -161,6 +161,12 @@ static struct kc_error *compare_types(const struct diff_run *run, struct entry *
 		patched->name, difference.data);
 }
 
+/* Kernels have a checksum (CRC) of the type of each exported symbol, which modules are bound to. */
+static const char *abi_rule(const struct diff_run *run)
+{
+	return run->options->is_kernel ? "symbol-crc" : "function-abi";
+}
+
 static struct kc_error *compare_prototypes(const struct diff_run *run, struct entry *orig, struct entry *patched)
 {
 	kc_autobuf struct kc_buf old = { 0 }, new = { 0 };
@@ -169,12 +175,12 @@ static struct kc_error *compare_prototypes(const struct diff_run *run, struct en
 	diff_describe_type(&new, &patched->die);
 	if (old.failed || new.failed)
 		return kc_error_no_memory();
-	if (strcmp(old.data, new.data) == 0 || diff_is_allowed(run, "function-abi"))
+	if (strcmp(old.data, new.data) == 0 || diff_is_allowed(run, abi_rule(run)))
 		return NULL;
 	return kc_error_rule(
-		"function-abi",
-		"%s was \"%s\", is \"%s\"; other files call the exported function in the old way, so keep it "
-		"and add a new one",
+		abi_rule(run),
+		"%s was \"%s\", is \"%s\"; others use the exported symbol in the old way, so keep it and add a "
+		"new one",
 		patched->name, old.data, new.data);
 }
 
@@ -206,7 +212,7 @@ struct kc_error *diff_check_layout(const struct diff_run *run)
 	KC_CLEANUP(free_entries) struct entries orig = { 0 };
 	KC_CLEANUP(free_entries) struct entries patched = { 0 };
 
-	if (diff_is_allowed(run, "struct-layout") && diff_is_allowed(run, "function-abi"))
+	if (diff_is_allowed(run, "struct-layout") && diff_is_allowed(run, abi_rule(run)))
 		return NULL;
 	if (!run->orig.dwarf || !run->patched.dwarf) {
 		if (diff_is_allowed(run, "struct-layout"))

@@ -6,11 +6,14 @@
 #include "diff/diff_internal.h"
 
 #include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool diff_is_allowed(const struct diff_run *run, const char *rule)
 {
-	if (!run->options || !run->options->allowed)
+	if (!run->options->allowed)
 		return false;
 	for (const char *const *allowed = run->options->allowed; *allowed; allowed++)
 		if (strcmp(*allowed, rule) == 0)
@@ -21,7 +24,8 @@ bool diff_is_allowed(const struct diff_run *run, const char *rule)
 struct kc_error *kc_diff_check_allowed(const char *const *allowed)
 {
 	static const char rules[] = "data-changed, struct-layout, function-abi, constructor, short-function, "
-				    "entry-jump, lto, tls-new, ifunc-changed";
+				    "entry-jump, lto, tls-new, ifunc-changed, short-branch, symbol-crc, no-fentry, "
+				    "init, export-new, initcall, param, percpu-new, static-key, static-call";
 
 	for (; allowed && *allowed; allowed++) {
 		size_t size = strlen(*allowed);
@@ -32,6 +36,20 @@ struct kc_error *kc_diff_check_allowed(const char *const *allowed)
 					    rules);
 	}
 	return NULL;
+}
+
+struct kc_error *kc_diff_refuse(const struct kc_diff *diff, const char *rule, const char *format, ...)
+{
+	kc_autofree char *message = NULL;
+	va_list args;
+
+	if (diff_is_allowed((const struct diff_run *)diff, rule))
+		return NULL;
+	va_start(args, format);
+	if (vasprintf(&message, format, args) < 0)
+		message = NULL;
+	va_end(args);
+	return message ? kc_error_rule(rule, "%s", message) : kc_error_no_memory();
 }
 
 struct kc_error *diff_check_input(const struct diff_run *run)
@@ -159,8 +177,14 @@ static struct kc_error *check_removed_constructors(const struct diff_run *run)
 struct kc_error *diff_check_changes(const struct diff_run *run)
 {
 	KC_TRY(check_removed_constructors(run));
-	for (size_t i = 0; i < run->patched.n_items; i++)
-		KC_TRY(check_item(run, &run->patched.items[i]));
+	for (size_t i = 0; i < run->patched.n_items; i++) {
+		const struct kc_diff_item *item = &run->patched.items[i];
+
+		if (run->options->check)
+			KC_TRY(run->options->check(run->ctx, run->options->data, &run->diff, item));
+		if (!item->is_root)
+			KC_TRY(check_item(run, item));
+	}
 	return NULL;
 }
 
@@ -178,13 +202,31 @@ static struct kc_error *check_shared_variable(const struct diff_run *run, const 
 	return NULL;
 }
 
+/* The assembler chose a branch that reaches 127 bytes, because the target is a neighbour. A clone has none. */
+static struct kc_error *check_branches(const struct diff_run *run, const struct kc_diff_item *item)
+{
+	for (size_t i = 0; i < item->n_refs; i++) {
+		const struct kc_diff_ref *ref = &item->refs[i];
+
+		if (!ref->is_branch || ref->item == item || kc_elf_rela_size(ref->rela->type) != 1)
+			continue;
+		REFUSE(run, "short-branch",
+		       "%s: it jumps to %s beside it with an instruction that reaches 127 bytes only; make that one "
+		       "static inline, or call it through a new function",
+		       kc_diff_item_name(item), ref->item ? kc_diff_item_name(ref->item) : "a function");
+	}
+	return NULL;
+}
+
 struct kc_error *diff_check_clones(const struct diff_run *run)
 {
 	for (size_t i = 0; i < run->patched.n_items; i++) {
 		const struct kc_diff_item *item = &run->patched.items[i];
 
-		if (item->clone)
+		if (item->clone) {
 			KC_TRY(check_shared_variable(run, item));
+			KC_TRY(check_branches(run, item));
+		}
 		if (item->clone && item->is_function && !item->is_fragment && item->twin)
 			KC_TRY(diff_check_entry(run, item->twin));
 	}
