@@ -1,50 +1,61 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The policy of one host: which patch of the cache its kernel may have, when it is loaded, what is remembered. Applying
- * is apply/; downloading is not here.
+ * is apply/; downloading is not here; what the host tells of itself is agent/info.h. Every function here changes
+ * something: it needs root, and takes the one lock of the agent (KC_ERR_BUSY after a bounded wait).
  */
 #ifndef KC_AGENT_AGENT_H
 #define KC_AGENT_AGENT_H
 
 #include "agent/config.h"
-
-enum kc_agent_status { /* the exit codes of kcarectl --status */
-		       KC_STATUS_LATEST = 0,
-		       KC_STATUS_NO_PATCHES = 1,
-		       KC_STATUS_NEW_PATCHES = 2,
-		       KC_STATUS_UNSUPPORTED = 3,
-};
-
-/* What `--info` and `--status` tell. Nothing of it needs the network. */
-struct kc_agent_info {
-	struct kc_kernel kernel;
-	uint32_t level, newest_level; /* 0: none */
-	char *effective_version;      /* of the running kernel as it is patched */
-	char *patchset, *type;	      /* of the loaded patch; NULL: none */
-	int64_t applied_at;	      /* Unix seconds, 0: unknown */
-	uint32_t crashed_level;	      /* the host went down with it: not loaded again at boot; 0: none */
-	bool is_forced, in_transition;
-	char *other_livepatch; /* somebody else's, or NULL */
-	enum kc_agent_status status;
-};
-
-struct kc_error *kc_agent_info_read(struct kc_ctx *ctx, struct kc_agent_info *info);
-void kc_agent_info_clear(struct kc_agent_info *info);
+#include "agent/state.h"
 
 struct kc_update_options {
 	struct kc_kernel_options kernel;
-	bool is_smart; /* obey UPDATE_POLICY */
-	bool is_boot;  /* obey the crash guard */
+	bool is_smart; /* obey UPDATE_POLICY and the crash guard */
 };
 
-/* Loads the newest patch that the cache has for this kernel. KC_ERR_NOTHING: it is in already, or there is none. */
+struct kc_update_result {
+	bool was_applied; /* false: the newest level was in already */
+	uint32_t level;
+	char *effective_version;
+	struct kc_kernel_result kernel;
+};
+
+/*
+ * Loads the newest patch that the cache has for this kernel, then sysctl.conf. KC_ERR_NOTHING: there is none;
+ * KC_ERR_REFUSED: the crash guard keeps it out.
+ */
 struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
-				 const struct kc_update_options *options, struct kc_kernel_result *result);
+				 const struct kc_update_options *options, struct kc_update_result *result);
+void kc_update_result_clear(struct kc_update_result *result);
 struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_options *options,
 				 struct kc_kernel_result *result);
-/* Verifies a patch file (or each *.kpatch of a folder) and puts it into the cache. */
-struct kc_error *kc_agent_import_patch(struct kc_ctx *ctx, const char *path, size_t *n_imported);
-/* Adds an author's public key to the trusted ones; `fingerprint` (caller frees) is what to compare. */
-struct kc_error *kc_agent_import_key(struct kc_ctx *ctx, const char *path, char **fingerprint);
+
+/* A patch file that was put into the cache. */
+struct kc_imported {
+	char *path, *release;
+	struct kc_level level;
+	bool is_for_this_kernel;
+	bool was_there; /* already, the same file */
+};
+/*
+ * Verifies a patch file, or each *.kpatch of a folder, and puts it into the cache: if one of them cannot be trusted,
+ * none. Patches for other kernels are kept, too. `*imported` is for kc_imported_free().
+ */
+struct kc_error *kc_agent_import_patch(struct kc_ctx *ctx, const char *path, struct kc_imported **imported, size_t *n);
+void kc_imported_free(struct kc_imported *imported, size_t n);
+
+/*
+ * Adds an author's public key to the trusted ones. `keyid` is the fingerprint to compare; `*path` (caller frees) is
+ * where the key is now. KC_ERR_NOTHING: it is trusted already (both are set then, too).
+ */
+struct kc_error *kc_agent_import_key(struct kc_ctx *ctx, const char *source, char keyid[KC_KEYID_SIZE], char **path);
+
+/*
+ * The crash guard: clears the marker of the patch that was loaded in this boot. `now`: although the time is not over;
+ * else waits for it.
+ */
+struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now);
 
 #endif

@@ -39,6 +39,8 @@ struct kc_error *kc_key_sign(const struct kc_key *key, const void *data, size_t 
  * KC_ERR_PERMISSION.
  */
 struct kc_error *kc_keyring_load(struct kc_ctx *ctx, const char *path, struct kc_keyring **keyring);
+/* The key id of the one public key in PEM text; `name` is for messages. KC_ERR_KEY. */
+struct kc_error *kc_public_key_id(const char *name, const struct kc_buf *pem, char keyid[KC_KEYID_SIZE]);
 void kc_keyring_free(struct kc_keyring *keyring);
 size_t kc_keyring_size(const struct kc_keyring *keyring);
 /* KC_ERR_UNKNOWN_KEY when `keyid` is not in the keyring, KC_ERR_BAD_SIGNATURE when the signature is not by that key. */

@@ -67,6 +67,14 @@ static struct kc_error *parse_public(const char *path, const struct kc_buf *pem,
 	return NULL;
 }
 
+struct kc_error *kc_public_key_id(const char *name, const struct kc_buf *pem, char keyid[KC_KEYID_SIZE])
+{
+	kc_autopkey EVP_PKEY *pkey = NULL;
+
+	KC_TRY(parse_public(name, pem, &pkey));
+	return kc_pkey_id(pkey, name, keyid);
+}
+
 static struct kc_error *add_file(struct kc_keyring *keyring, const char *path)
 {
 	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

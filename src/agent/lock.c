@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/lock.h"
+
+#include <time.h>
+
+#include "agent/paths.h"
+
+enum { RETRY_MS = 100 };
+
+struct kc_error *kc_agent_lock(unsigned wait_ms, int *fd)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000 };
+
+	if (geteuid() != 0)
+		return kc_error_new(KC_ERR_PERMISSION, "only root may do this: try again with sudo");
+	for (unsigned waited_ms = 0;; waited_ms += RETRY_MS) {
+		kc_autoerror struct kc_error *err = kc_user_lock(KC_PATH_AGENT_LOCK, false, fd);
+
+		if (!err || kc_error_code(err) != KC_ERR_BUSY)
+			return kc_steal(err);
+		kc_cleanup_fd(fd);
+		*fd = -1;
+		if (waited_ms >= wait_ms)
+			return kc_error_new(
+				KC_ERR_BUSY,
+				"another kcarectl is at work since %u seconds or more; try again when it has "
+				"finished",
+				wait_ms / 1000);
+		nanosleep(&pause, NULL);
+	}
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What changes the running kernel: update, unload, and the end of the crash guard's watch. */
+#include "agent/agent.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "agent/cache.h"
+#include "agent/guard.h"
+#include "agent/keys.h"
+#include "agent/loaded.h"
+#include "agent/lock.h"
+#include "agent/sysctl.h"
+#include "agent/update.h"
+
+struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel)
+{
+	KC_TRY(kc_state_read(state));
+	KC_TRY(kc_kernel_read(ctx, kernel));
+	KC_TRY(kc_guard_settle(ctx, state, false, NULL));
+	/* in a container every look asks anew */
+	if (kernel->is_container || (state->kernel_version && !strcmp(state->kernel_version, kernel->version)))
+		return NULL;
+	free(state->kernel_version);
+	state->kernel_version = strdup(kernel->version);
+	if (!state->kernel_version)
+		return kc_error_no_memory();
+	strcpy(state->kernel_id, kernel->kernel_id);
+	return kc_state_write(state);
+}
+
+void kc_level_of_patch(const struct kc_patch *patch, struct kc_level *level)
+{
+	const struct kc_manifest *manifest = &patch->manifest;
+
+	*level = (struct kc_level){ .number = manifest->level };
+	snprintf(level->kernel_id, sizeof(level->kernel_id), "%s", manifest->target);
+	snprintf(level->type, sizeof(level->type), "%s", manifest->type);
+	snprintf(level->hash, sizeof(level->hash), "%s", patch->hash);
+}
+
+/* ---- update ---- */
+
+struct update {
+	struct kc_ctx *ctx;
+	const struct kc_config *config;
+	const struct kc_update_options *options;
+	struct kc_state state;
+	struct kc_kernel kernel;
+	struct kc_level level; /* to be loaded */
+	struct kc_loaded loaded;
+	struct kc_patch *patch;
+};
+
+static void update_clear(struct update *update)
+{
+	kc_state_clear(&update->state);
+	kc_kernel_clear(&update->kernel);
+	kc_loaded_clear(&update->loaded);
+	kc_patch_free(update->patch);
+}
+
+static struct kc_error *choose(struct update *update)
+{
+	const struct kc_state *crashes = update->options->is_smart ? &update->state : NULL;
+	const struct kc_kernel *kernel = &update->kernel;
+	const struct kc_crash *crash;
+	size_t n_left_out;
+
+	KC_TRY(kc_cache_newest(kernel->kernel_id, update->config->patch_type, crashes, &update->level, &n_left_out));
+	if (!update->level.number && n_left_out)
+		return kc_error_new(KC_ERR_REFUSED,
+				    "this host went down after a patch was loaded, so it is not loaded automatically; "
+				    "'kcarectl --info' says which, 'kcarectl --update' tries it again");
+	if (!update->level.number)
+		return kc_error_new(KC_ERR_NOTHING,
+				    "there is no patch for this kernel (%s, kernel id %s) in the cache: add one with "
+				    "'kcarectl --import-patch FILE'",
+				    kernel->release, kernel->kernel_id);
+	if (n_left_out)
+		kc_warning(update->ctx, "a newer level is left out: this host went down after it was loaded; "
+					"'kcarectl --update' tries it again");
+	crash = kc_state_find_crash(&update->state, &update->level);
+	if (crash)
+		kc_warning(update->ctx, "this host went down after patch level %u was loaded before; trying it again",
+			   update->level.number);
+	return NULL;
+}
+
+/* Never below a level of the same type that is in: that takes an --unload first. */
+static bool is_in_already(const struct update *update)
+{
+	const struct kc_loaded *loaded = &update->loaded;
+
+	if (!loaded->level || strcmp(loaded->type, update->level.type))
+		return false;
+	if (loaded->level > update->level.number)
+		kc_info(update->ctx, "level %u is in the kernel, which is newer than what the cache has (%u)",
+			loaded->level, update->level.number);
+	return loaded->level >= update->level.number;
+}
+
+static struct kc_error *open_patch(struct update *update)
+{
+	kc_autokeyring struct kc_keyring *keyring = NULL;
+	kc_autofree char *path = kc_cache_path(&update->level);
+	struct kc_level found;
+
+	if (!path)
+		return kc_error_no_memory();
+	KC_TRY(kc_agent_keyring_load(update->ctx, &keyring));
+	KC_TRY(kc_patch_open(update->ctx, path, keyring, &update->patch));
+	kc_level_of_patch(update->patch, &found);
+	if (update->patch->manifest.kind != KC_PATCH_KERNEL || !kc_level_is_same(&found, &update->level))
+		return kc_error_new(
+			KC_ERR_CORRUPT,
+			"%s: it is for another kernel, type or level than its name says; remove it and import "
+			"the patch again",
+			path);
+	update->level = found;
+	return NULL;
+}
+
+static struct kc_error *remember(struct update *update)
+{
+	struct kc_applied *applied = &update->state.applied;
+	const struct kc_manifest *manifest = &update->patch->manifest;
+
+	free(applied->effective_version);
+	free(applied->patchset);
+	*applied = (struct kc_applied){
+		.level = update->level,
+		.effective_version = strdup(manifest->kernel.effective_version),
+		.patchset = strdup(manifest->patchset),
+		.created = manifest->created,
+		.applied_at = time(NULL),
+	};
+	if (!applied->effective_version || !applied->patchset)
+		return kc_error_no_memory();
+	KC_TRY(kc_boot_id_read(applied->boot_id));
+	return kc_state_write(&update->state);
+}
+
+/* The marker stays when the patch is in: the host has yet to show that it can live with it. */
+static struct kc_error *load(struct update *update, struct kc_kernel_result *result)
+{
+	struct kc_error *err;
+
+	KC_TRY(kc_kernel_plan(update->ctx, &update->kernel, update->patch));
+	KC_TRY(kc_guard_begin(&update->level));
+	err = kc_kernel_apply(update->ctx, &update->kernel, update->patch, &update->options->kernel, result);
+	if (err) {
+		kc_error_free(kc_guard_cancel());
+		return err;
+	}
+	err = remember(update);
+	return err ? kc_error_prefix(err, "the patch is in, but it cannot be recorded") : NULL;
+}
+
+static void load_sysctl(struct update *update)
+{
+	kc_autoerror struct kc_error *err = NULL;
+
+	if (!update->config->load_sysctl)
+		return;
+	err = kc_sysctl_load(update->ctx);
+	if (err)
+		kc_warning(update->ctx, "the patch is in, but its sysctls are not set: %s", kc_error_message(err));
+}
+
+static struct kc_error *run_update(struct update *update, struct kc_update_result *result)
+{
+	KC_TRY(kc_agent_open(update->ctx, &update->state, &update->kernel));
+	if (update->kernel.is_container)
+		return kc_error_new(KC_ERR_CONTAINER, "this is a container: patch the kernel on its host");
+	KC_TRY(choose(update));
+	KC_TRY(kc_loaded_read(update->ctx, &update->loaded));
+	result->level = update->loaded.level;
+	if (is_in_already(update))
+		return NULL;
+	KC_TRY(open_patch(update));
+	KC_TRY(load(update, &result->kernel));
+	load_sysctl(update);
+	result->was_applied = true;
+	result->level = update->level.number;
+	result->effective_version = strdup(update->patch->manifest.kernel.effective_version);
+	return result->effective_version ? NULL : kc_error_no_memory();
+}
+
+struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
+				 const struct kc_update_options *options, struct kc_update_result *result)
+{
+	struct update update = { .ctx = ctx, .config = config, .options = options };
+	kc_autoclose int lock = -1;
+	struct kc_error *err;
+
+	*result = (struct kc_update_result){ 0 };
+	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
+	err = run_update(&update, result);
+	update_clear(&update);
+	return err;
+}
+
+void kc_update_result_clear(struct kc_update_result *result)
+{
+	free(result->effective_version);
+	memset(result, 0, sizeof(*result));
+}
+
+/* ---- unload ---- */
+
+static struct kc_error *forget_applied(struct kc_state *state)
+{
+	free(state->applied.effective_version);
+	free(state->applied.patchset);
+	state->applied = (struct kc_applied){ 0 };
+	return kc_state_write(state);
+}
+
+struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_options *options,
+				 struct kc_kernel_result *result)
+{
+	KC_CLEANUP_STATE struct kc_state state = { 0 };
+	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
+	kc_autoclose int lock = -1;
+
+	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
+	KC_TRY(kc_agent_open(ctx, &state, &kernel));
+	KC_TRY(kc_kernel_unload(ctx, options, result));
+	/* the host has lived with it up to here, and is without it now */
+	KC_TRY(kc_guard_cancel());
+	return forget_applied(&state);
+}
+
+/* ---- the crash guard's end ---- */
+
+static struct kc_error *settle(struct kc_ctx *ctx, bool now, int64_t *wait_s)
+{
+	KC_CLEANUP_STATE struct kc_state state = { 0 };
+	kc_autoclose int lock = -1;
+
+	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
+	KC_TRY(kc_state_read(&state));
+	return kc_guard_settle(ctx, &state, now, wait_s);
+}
+
+/* The lock is free while it waits: another update may come, and begin a new watch. */
+struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now)
+{
+	int64_t wait_s = 0;
+
+	do {
+		const struct timespec pause = { .tv_sec = wait_s };
+
+		nanosleep(&pause, NULL);
+		KC_TRY(settle(ctx, now, &wait_s));
+	} while (wait_s);
+	return NULL;
+}

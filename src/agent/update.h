@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the changing runs of the agent share; private to this room. */
+#ifndef KC_AGENT_UPDATE_H
+#define KC_AGENT_UPDATE_H
+
+#include "agent/state.h"
+#include "apply/kernel.h"
+
+/*
+ * How every run that holds the lock begins: the state, the running kernel, whose id the state now knows, and the crash
+ * guard brought up to date. Both are the caller's to clear, also after an error.
+ */
+struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel);
+/* The level that a verified patch file is. */
+void kc_level_of_patch(const struct kc_patch *patch, struct kc_level *level);
+
+#define KC_CLEANUP_KERNEL KC_CLEANUP(kc_kernel_clear)
+
+#endif

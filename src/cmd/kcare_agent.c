@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kcare-agent: what kcarectl becomes when it is to change something, or to look at a kernel that the agent has not seen
+ * yet. Not for calling by hand.
+ */
+#include "agent/update.h"
+#include "cmd/kcarectl.h"
+
+static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv, int *status)
+{
+	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
+	struct kcarectl_request request;
+
+	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
+	if (!kcarectl_is_look(&request))
+		return kcarectl_change(ctx, &request);
+	KC_TRY(kc_kernel_read(ctx, &kernel));
+	return kcarectl_look(ctx, &request, &kernel, status);
+}
+
+int main(int argc, char **argv)
+{
+	return kcarectl_main(run, argc, argv);
+}

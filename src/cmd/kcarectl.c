@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kcarectl: looks by itself, and becomes kcare-agent for everything else. It links no libcrypto, libelf or zstd: see
+ * docs/agent.md for what that saves.
+ */
+#include "cmd/kcarectl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define AGENT "kcare-agent"
+
+/* The one beside this program when there is one: a build that is not installed. */
+static struct kc_error *run_agent(char **argv)
+{
+	char path[PATH_MAX];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - sizeof(AGENT));
+	char *slash;
+
+	path[size < 0 ? 0 : size] = '\0';
+	slash = strrchr(path, '/');
+	if (slash) {
+		strcpy(slash + 1, AGENT);
+		execv(path, argv);
+	}
+	execv(KC_LIBEXECDIR "/" AGENT, argv);
+	return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot run " KC_LIBEXECDIR "/" AGENT "; install kcare again");
+}
+
+/* A kernel that the agent has not seen yet: its id must be hashed. */
+static bool is_unknown_kernel(const struct kc_error *err)
+{
+	return err && kc_error_code(err) == KC_ERR_NOT_FOUND;
+}
+
+static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv, int *status)
+{
+	kc_autoerror struct kc_error *err = NULL;
+	struct kcarectl_request request;
+
+	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
+	if (!kcarectl_is_look(&request))
+		return run_agent(argv);
+	err = kcarectl_look(ctx, &request, NULL, status);
+	return is_unknown_kernel(err) ? run_agent(argv) : kc_steal(err);
+}
+
+int main(int argc, char **argv)
+{
+	return kcarectl_main(run, argc, argv);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kcarectl is two programs with one command line. `kcarectl` looks: it is small, because monitoring asks it all the
+ * time. `kcare-agent` does the rest, with everything that checks signatures and loads patches; kcarectl becomes it when
+ * it is asked for more than a look. Only these programs include this file: it prints.
+ */
+#ifndef KC_CMD_KCARECTL_H
+#define KC_CMD_KCARECTL_H
+
+#include <stdbool.h>
+
+#include "apply/kernel.h"
+#include "cmd/terminal.h"
+
+enum kcarectl_action {
+	KCARECTL_NONE,
+	KCARECTL_INFO,
+	KCARECTL_STATUS,
+	KCARECTL_UNAME,
+	KCARECTL_PATCH_INFO,
+	KCARECTL_UPDATE,
+	KCARECTL_SMART_UPDATE,
+	KCARECTL_UNLOAD,
+	KCARECTL_IMPORT_KEY,
+	KCARECTL_IMPORT_PATCH,
+	KCARECTL_CONFIRM,
+	KCARECTL_CONFIRM_LATER,
+	KCARECTL_VERSION,
+	KCARECTL_HELP,
+};
+
+struct kcarectl_request {
+	enum kcarectl_action action;
+	const char *option; /* the one that asked for it, "--info" */
+	const char *path;   /* of --import-key and --import-patch */
+	bool json, force, has_freezer;
+	enum kc_freezer freezer;
+};
+
+/* Reads the options; -v and -q take effect on `ctx`. KC_ERR_USAGE for options that do not go together. */
+struct kc_error *kcarectl_parse(struct kc_ctx *ctx, int argc, char **argv, struct kcarectl_request *request);
+void kcarectl_print_help(void);
+
+/*
+ * --info, --status, --uname, --patch-info, --version, --help. `kernel` NULL: KC_ERR_NOT_FOUND when the agent has not
+ * seen this kernel before. `*status` is the exit code of --status.
+ */
+struct kc_error *kcarectl_look(struct kc_ctx *ctx, const struct kcarectl_request *request,
+			       const struct kc_kernel *kernel, int *status);
+/* Everything else. */
+struct kc_error *kcarectl_change(struct kc_ctx *ctx, const struct kcarectl_request *request);
+bool kcarectl_is_look(const struct kcarectl_request *request);
+
+/* What both main()s are, around what they do: the exit code. `run` gets the context and the command line. */
+typedef struct kc_error *kcarectl_run_fn(struct kc_ctx *ctx, int argc, char **argv, int *status);
+int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of kcarectl: GNU options, one of them an action. */
+#include "cmd/kcarectl.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/array.h"
+#include "cmd/command.h"
+
+enum {
+	OPTION_JSON = 1000, /* above all actions and letters */
+	OPTION_FORCE,
+	OPTION_FREEZER,
+};
+
+static const struct option options[] = {
+	{ "info", no_argument, NULL, KCARECTL_INFO },
+	{ "status", no_argument, NULL, KCARECTL_STATUS },
+	{ "uname", no_argument, NULL, KCARECTL_UNAME },
+	{ "patch-info", no_argument, NULL, KCARECTL_PATCH_INFO },
+	{ "update", no_argument, NULL, KCARECTL_UPDATE },
+	{ "smart-update", no_argument, NULL, KCARECTL_SMART_UPDATE },
+	{ "unload", no_argument, NULL, KCARECTL_UNLOAD },
+	{ "import-key", required_argument, NULL, KCARECTL_IMPORT_KEY },
+	{ "import-patch", required_argument, NULL, KCARECTL_IMPORT_PATCH },
+	{ "confirm", no_argument, NULL, KCARECTL_CONFIRM },
+	{ "confirm-later", no_argument, NULL, KCARECTL_CONFIRM_LATER },
+	{ "version", no_argument, NULL, KCARECTL_VERSION },
+	{ "help", no_argument, NULL, KCARECTL_HELP },
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "force", no_argument, NULL, OPTION_FORCE },
+	{ "freezer", required_argument, NULL, OPTION_FREEZER },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ NULL, 0, NULL, 0 },
+};
+
+void kcarectl_print_help(void)
+{
+	fputs("Usage: kcarectl OPTION…\n"
+	      "Shows and changes which patches the running kernel has.\n\n"
+	      "  -i, --info            what is applied; with --json as JSON\n"
+	      "      --patch-info      every fix that is applied\n"
+	      "      --uname           the kernel release whose fixes this kernel has\n"
+	      "      --status          exit code 0: the latest patch is applied, 1: none is, 2: there is a newer\n"
+	      "                        one, 3: no patch for this kernel is known\n"
+	      "  -u, --update          applies the newest patch of the cache\n"
+	      "      --smart-update    the same as UPDATE_POLICY says, and never a patch that the host went down with\n"
+	      "      --unload          takes the patch out\n"
+	      "      --force           with an update: applies it even if some tasks do not let it; only a reboot\n"
+	      "                        takes it out then\n"
+	      "      --freezer HOW     which tasks are interrupted, so that they switch: none, full (all) or smart\n"
+	      "                        (those that need it; the default)\n"
+	      "      --import-key PATH    trusts an author: a public key that 'kcare-build keygen' made\n"
+	      "      --import-patch PATH  verifies a patch file, or those of a folder, and puts them into the cache\n"
+	      "      --confirm         says that the host is well with the patch: a reboot loads it again\n"
+	      "      --confirm-later   the same when it has been well for five minutes\n"
+	      "      --version         the version of kcare\n"
+	      "  -v, --verbose; -q, --quiet; --help\n\n"
+	      "Exit codes but for --status: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy, 5 refused, 6 bad "
+	      "input.\n"
+	      "'man kcarectl' says more.\n",
+	      stdout);
+}
+
+static struct kc_error *read_freezer(const char *text, struct kcarectl_request *request)
+{
+	static const char *const names[] = {
+		[KC_FREEZER_SMART] = "smart",
+		[KC_FREEZER_NONE] = "none",
+		[KC_FREEZER_FULL] = "full",
+	};
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++) {
+		if (strcasecmp(text, names[i]))
+			continue;
+		request->freezer = (enum kc_freezer)i;
+		request->has_freezer = true;
+		return NULL;
+	}
+	return kc_error_new(KC_ERR_USAGE, "--freezer takes none, full or smart, not '%s'", text);
+}
+
+static const char *option_name(int action)
+{
+	for (size_t i = 0; i < KC_ARRAY_SIZE(options) - 1; i++)
+		if (options[i].val == action)
+			return options[i].name;
+	return "";
+}
+
+static struct kc_error *set_action(struct kcarectl_request *request, int action)
+{
+	if (request->action != KCARECTL_NONE && request->action != (enum kcarectl_action)action)
+		return kc_error_new(KC_ERR_USAGE, "--%s and --%s do not go together: one at a time", request->option,
+				    option_name(action));
+	request->action = (enum kcarectl_action)action;
+	request->option = option_name(action);
+	if (optarg && !*optarg)
+		return kc_error_new(KC_ERR_USAGE, "--%s takes a path", request->option);
+	request->path = optarg;
+	return NULL;
+}
+
+static struct kc_error *read_option(int option, char **argv, struct kcarectl_request *request, int *verbosity)
+{
+	switch (option) {
+	case 'v':
+		*verbosity = *verbosity < KC_LOG_DEBUG ? *verbosity + 1 : *verbosity;
+		return NULL;
+	case 'q':
+		*verbosity = KC_LOG_ERROR;
+		return NULL;
+	case OPTION_JSON:
+		request->json = true;
+		return NULL;
+	case OPTION_FORCE:
+		request->force = true;
+		return NULL;
+	case OPTION_FREEZER:
+		return read_freezer(optarg, request);
+	case ':':
+	case '?':
+		return kc_command_bad_option(option, argv);
+	case 'i':
+		return set_action(request, KCARECTL_INFO);
+	case 'u':
+		return set_action(request, KCARECTL_UPDATE);
+	default:
+		return set_action(request, option);
+	}
+}
+
+static struct kc_error *check_together(const struct kcarectl_request *request)
+{
+	bool is_update = request->action == KCARECTL_UPDATE || request->action == KCARECTL_SMART_UPDATE;
+
+	if (request->action == KCARECTL_NONE)
+		return kc_error_new(KC_ERR_USAGE, "say what to do, for example --info; see 'kcarectl --help'");
+	if (request->json && request->action != KCARECTL_INFO)
+		return kc_error_new(KC_ERR_USAGE, "--json goes with --info, not with --%s", request->option);
+	if (request->force && !is_update)
+		return kc_error_new(KC_ERR_USAGE, "--force goes with --update, not with --%s", request->option);
+	if (request->has_freezer && !is_update && request->action != KCARECTL_UNLOAD)
+		return kc_error_new(KC_ERR_USAGE, "--freezer goes with --update or --unload, not with --%s",
+				    request->option);
+	return NULL;
+}
+
+struct kc_error *kcarectl_parse(struct kc_ctx *ctx, int argc, char **argv, struct kcarectl_request *request)
+{
+	int option, verbosity = KC_LOG_WARNING;
+
+	*request = (struct kcarectl_request){ 0 };
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":iuvq", options, NULL)) != -1)
+		KC_TRY(read_option(option, argv, request, &verbosity));
+	if (optind < argc)
+		return kc_error_new(KC_ERR_USAGE, "'%s' is not an option; see 'kcarectl --help'", argv[optind]);
+	kc_ctx_set_log_level(ctx, (enum kc_log_level)verbosity);
+	return check_together(request);
+}
+
+bool kcarectl_is_look(const struct kcarectl_request *request)
+{
+	switch (request->action) {
+	case KCARECTL_INFO:
+	case KCARECTL_STATUS:
+	case KCARECTL_UNAME:
+	case KCARECTL_PATCH_INFO:
+	case KCARECTL_VERSION:
+	case KCARECTL_HELP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv)
+{
+	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
+	int status = KC_EXIT_DONE, failed;
+	struct kc_terminal terminal;
+
+	if (!ctx)
+		return KC_EXIT_FAILED;
+	kc_terminal_open(&terminal, "kcarectl", ctx);
+	failed = kc_terminal_close(&terminal, run(ctx, argc, argv, &status));
+	return failed ? failed : status;
+}
