@@ -12,7 +12,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 
 from cache import TOP, Failure, Lock, call
@@ -150,5 +149,5 @@ def make_ext4(folder, image):
     used = int(call(["du", "-sk", "--apparent-size", folder]).split()[0])
     files = sum(len(names) + len(subdirs) for _, subdirs, names in os.walk(folder))
     blocks = used + used // 12 + files * 5 + 4096
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", str(files + 64), "-E",
-                    "root_owner=0:0", "-d", str(folder), str(image), f"{blocks}k"], check=True, stdout=subprocess.DEVNULL)
+    call(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", str(files + files // 8 + 256), "-E",
+          "root_owner=0:0", "-d", folder, image, f"{blocks}k"])
