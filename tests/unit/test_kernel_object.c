@@ -38,6 +38,7 @@ static void check_symbols(enum sample_layout layout)
 		assert_string_equal(symbols[i].name, SYMBOLS[i].name + 1);
 		assert_int_equal(symbols[i].addr, SYMBOLS[i].addr);
 		assert_int_equal(symbols[i].is_function, strchr("tTwW", SYMBOLS[i].name[0]) != NULL);
+		assert_int_equal(symbols[i].is_global, strchr("ATW", SYMBOLS[i].name[0]) != NULL);
 		assert_int_equal(symbols[i].is_absolute, i < 2);
 	}
 }

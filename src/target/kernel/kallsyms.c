@@ -232,6 +232,7 @@ static struct kc_error *read_symbols(const struct tables *t, struct kc_buf *name
 		at += length;
 		type = names->data[start];
 		symbols[i].addr = address(t, i, &symbols[i].is_absolute);
+		symbols[i].is_global = type >= 'A' && type <= 'Z';
 		symbols[i].is_function = type && strchr("tTwW", type);
 	}
 	return NULL;

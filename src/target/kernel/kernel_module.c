@@ -61,6 +61,7 @@ static struct kc_error *read_symbols(struct kc_kernel_object *module)
 		symbol->addr = elf->symbols[i].value;
 		symbol->section = elf->symbols[i].section;
 		symbol->is_function = elf->symbols[i].type == STT_FUNC;
+		symbol->is_global = elf->symbols[i].bind != STB_LOCAL;
 		module->n_symbols++;
 	}
 	if (module->n_symbols == 0)

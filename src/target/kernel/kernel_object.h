@@ -24,6 +24,7 @@ struct kc_kernel_symbol {
 	uint32_t sympos;
 	bool is_unique;			/* no other symbol has this name */
 	bool is_function;		/* vmlinux: kallsyms type t or T, w or W; modules: STT_FUNC */
+	bool is_global;			/* vmlinux: its type is a capital letter; modules: not STB_LOCAL */
 	bool is_exported;		/* EXPORT_SYMBOL, any flavour */
 	bool is_absolute;		/* vmlinux: does not move with the image (per-CPU offsets) */
 	struct kc_elf_section *section; /* modules: where it is defined; vmlinux: NULL */
