@@ -13,7 +13,7 @@
 #include "apply/kernel_read.h"
 #include "apply/user_tracee.h"
 
-#define REMOVE_WAIT_MS 5000
+#define REMOVE_WAIT_MS 3000
 
 struct job {
 	struct kc_ctx *ctx;
@@ -22,15 +22,19 @@ struct job {
 	struct kc_kernel_result *result;
 };
 
-/* Modules that were replaced or disabled, by us now or by a run that was killed. Pinned and forced ones stay. */
-static struct kc_error *remove_idle(struct kc_ctx *ctx)
+/*
+ * Modules that were replaced or disabled, by us now or by a run that was killed. Livepatch gives them back a little
+ * late; pinned and forced ones never: `wait_ms` for all together.
+ */
+static struct kc_error *remove_idle(struct kc_ctx *ctx, unsigned wait_ms)
 {
+	uint64_t end_ns = kc_now_ns() + (uint64_t)wait_ms * 1000000;
 	char **names;
 	size_t n;
 	struct kc_error *err = kc_module_list_idle(&names, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		int ret = err ? -ECANCELED : kc_module_remove(names[i], REMOVE_WAIT_MS);
+		int ret = err ? -ECANCELED : kc_module_remove(names[i], end_ns);
 
 		if (ret == -EWOULDBLOCK)
 			kc_info(ctx,
@@ -43,6 +47,33 @@ static struct kc_error *remove_idle(struct kc_ctx *ctx)
 	}
 	free(names);
 	return err;
+}
+
+/* Nothing of ours is left when no patch is in. A module of that name without our files is not ours. */
+static struct kc_error *tidy_up(struct kc_ctx *ctx)
+{
+	kc_autofree struct kc_kernel_loaded *loaded = NULL;
+	size_t n;
+
+	KC_TRY(remove_idle(ctx, REMOVE_WAIT_MS));
+	KC_TRY(kc_kernel_list(ctx, &loaded, &n));
+	for (size_t i = 0; i < n; i++) {
+		if (loaded[i].is_ours)
+			return NULL;
+	}
+	if (kc_module_is_loaded(KC_KCARE_MODULE) && kc_module_kcare_is_ours() &&
+	    kc_module_remove(KC_KCARE_MODULE, kc_now_ns() + REMOVE_WAIT_MS * UINT64_C(1000000)))
+		kc_info(ctx, "the module %s stays: something uses it", KC_KCARE_MODULE);
+	return NULL;
+}
+
+/* What is left behind only takes memory. */
+static void tidy_up_or_warn(struct kc_ctx *ctx)
+{
+	kc_autoerror struct kc_error *err = tidy_up(ctx);
+
+	if (err)
+		kc_warning(ctx, "%s", kc_error_message(err));
 }
 
 /* What was begun is turned round, and nothing interrupts that. Returns the reason, with what became of it. */
@@ -105,6 +136,7 @@ static struct kc_error *settle(const struct job *job, const char *name, bool ena
 static struct kc_error *finish_left_over(const struct job *job)
 {
 	kc_autofree struct kc_kernel_loaded *loaded = NULL;
+	unsigned wait_ms = 0;
 	size_t n;
 
 	KC_TRY(kc_kernel_list(job->ctx, &loaded, &n));
@@ -112,9 +144,10 @@ static struct kc_error *finish_left_over(const struct job *job)
 		if (!loaded[i].is_ours || !loaded[i].in_transition)
 			continue;
 		kc_info(job->ctx, "%s is still in transition: waiting for it", loaded[i].name);
+		wait_ms = REMOVE_WAIT_MS;
 		KC_TRY(settle(job, loaded[i].name, loaded[i].is_enabled));
 	}
-	return remove_idle(job->ctx);
+	return remove_idle(job->ctx, wait_ms);
 }
 
 static bool is_in(const char *name)
@@ -122,15 +155,12 @@ static bool is_in(const char *name)
 	return kc_livepatch_get(name, "enabled") == 1 && kc_livepatch_get(name, "transition") == 0;
 }
 
-static struct kc_error *load_kcare(const struct job *job, const struct kc_kernel *kernel, const struct kc_patch *patch,
-				   bool *loaded)
+/* Any version will do: what it offers is frozen. */
+static struct kc_error *load_kcare(const struct job *job, const struct kc_kernel *kernel, const struct kc_patch *patch)
 {
-	*loaded = false;
-	if (kc_module_is_loaded(KC_KCARE_MODULE)) /* any version will do: what it offers is frozen */
+	if (kc_module_is_loaded(KC_KCARE_MODULE))
 		return NULL;
-	KC_TRY(kc_module_load(job->ctx, kernel, KC_KCARE_MODULE, kc_patch_payload_find(patch, KC_PATCH_KCARE_NAME)));
-	*loaded = true;
-	return NULL;
+	return kc_module_load(job->ctx, kernel, KC_KCARE_MODULE, kc_patch_payload_find(patch, KC_PATCH_KCARE_NAME));
 }
 
 static struct kc_error *load_patch(const struct job *job, const struct kc_kernel *kernel, const struct kc_patch *patch)
@@ -154,23 +184,14 @@ static struct kc_error *load_patch(const struct job *job, const struct kc_kernel
 static struct kc_error *bring_in(const struct job *job, const struct kc_kernel *kernel, const struct kc_patch *patch)
 {
 	const char *module = patch->manifest.kernel.module;
-	kc_autoerror struct kc_error *idle_err = NULL;
-	struct kc_error *err;
-	bool loaded_kcare;
 
 	KC_TRY(finish_left_over(job));
 	if (is_in(module))
 		return NULL;
-	KC_TRY(load_kcare(job, kernel, patch, &loaded_kcare));
-	err = load_patch(job, kernel, patch);
-	if (!err && !is_in(module))
-		err = kc_error_new(KC_ERR_BUSY, "%s: another program has disabled it meanwhile", module);
-	idle_err = remove_idle(job->ctx);
-	if (err && loaded_kcare)
-		kc_module_remove(KC_KCARE_MODULE, REMOVE_WAIT_MS);
-	if (!err && idle_err) /* the patch is in; what it replaced only takes memory */
-		kc_warning(job->ctx, "%s", kc_error_message(idle_err));
-	return err;
+	KC_TRY(load_kcare(job, kernel, patch));
+	KC_TRY(load_patch(job, kernel, patch));
+	return is_in(module) ? NULL
+			     : kc_error_new(KC_ERR_BUSY, "%s: another program has disabled it meanwhile", module);
 }
 
 struct kc_error *kc_kernel_apply(struct kc_ctx *ctx, const struct kc_kernel *kernel, const struct kc_patch *patch,
@@ -185,6 +206,7 @@ struct kc_error *kc_kernel_apply(struct kc_ctx *ctx, const struct kc_kernel *ker
 	KC_TRY(kc_kernel_plan(ctx, kernel, patch));
 	kc_signals_hold(&guard);
 	err = bring_in(&job, kernel, patch);
+	tidy_up_or_warn(ctx);
 	kc_signals_release(&guard);
 	return err;
 }
@@ -215,16 +237,9 @@ static struct kc_error *take_out_some(const struct job *job, bool in_transition,
 static struct kc_error *take_out(const struct job *job)
 {
 	size_t n_found = 0;
-	int ret;
 
 	KC_TRY(take_out_some(job, true, &n_found));
 	KC_TRY(take_out_some(job, false, &n_found));
-	KC_TRY(remove_idle(job->ctx));
-	if (kc_module_is_loaded(KC_KCARE_MODULE) && access("/proc/kcare/level", F_OK) == 0) {
-		ret = kc_module_remove(KC_KCARE_MODULE, REMOVE_WAIT_MS);
-		if (ret)
-			kc_info(job->ctx, "the module %s stays: something uses it", KC_KCARE_MODULE);
-	}
 	return n_found ? NULL : kc_error_new(KC_ERR_NOTHING, "no patch of ours is in the kernel");
 }
 
@@ -242,6 +257,7 @@ struct kc_error *kc_kernel_unload(struct kc_ctx *ctx, const struct kc_kernel_opt
 				    "stays until the next boot; reboot to get rid of it");
 	kc_signals_hold(&guard);
 	err = take_out(&job);
+	tidy_up_or_warn(ctx);
 	kc_signals_release(&guard);
 	return err;
 }

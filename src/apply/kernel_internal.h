@@ -42,10 +42,12 @@ bool kc_module_is_loaded(const char *name);
 struct kc_error *kc_module_load(struct kc_ctx *ctx, const struct kc_kernel *kernel, const char *name,
 				const struct kc_patch_payload *payload);
 /*
- * Never waits for users: tries again for up to `wait_ms`, because livepatch gives its reference back a little late. 0
- * or -errno: -EWOULDBLOCK when something still uses it; a module that is not there is fine.
+ * Tries until `end_ns` (kc_now_ns()): never waits for users inside the kernel. 0 or -errno: -EWOULDBLOCK when something
+ * still uses it; a module that is not there is fine.
  */
-int kc_module_remove(const char *name, unsigned wait_ms);
+int kc_module_remove(const char *name, uint64_t end_ns);
+/* Is the loaded module named kcare ours, and not KernelCare's own? */
+bool kc_module_kcare_is_ours(void);
 /* The newest of the kernel's messages in `text` (records of /dev/kmsg) about a module, without its prefix, or NULL. */
 char *kc_kmsg_pick(const char *text, const char *module);
 

@@ -27,6 +27,11 @@ bool kc_module_is_loaded(const char *name)
 	return state && access(state, F_OK) == 0;
 }
 
+bool kc_module_kcare_is_ours(void)
+{
+	return access("/proc/kcare/level", F_OK) == 0;
+}
+
 /* A position behind all messages; -1 when they may not be read. */
 static int kmsg_open(void)
 {
@@ -174,14 +179,12 @@ struct kc_error *kc_module_load(struct kc_ctx *ctx, const struct kc_kernel *kern
 	return load_error(kernel, name, errnum, said);
 }
 
-int kc_module_remove(const char *name, unsigned wait_ms)
+int kc_module_remove(const char *name, uint64_t end_ns)
 {
-	uint64_t end = kc_now_ns() + (uint64_t)wait_ms * 1000000;
-
 	for (;;) {
 		if (syscall(SYS_delete_module, name, O_NONBLOCK) == 0 || errno == ENOENT)
 			return 0;
-		if ((errno != EWOULDBLOCK && errno != EINTR && errno != EBUSY) || kc_now_ns() >= end)
+		if ((errno != EWOULDBLOCK && errno != EINTR && errno != EBUSY) || kc_now_ns() >= end_ns)
 			return -errno;
 		kc_nap(RETRY_US);
 	}

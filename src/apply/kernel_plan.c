@@ -65,7 +65,7 @@ static struct kc_error *check_loaded(const struct kc_patch *patch, const struct 
 /* A module named kcare that is not ours, such as KernelCare's own. */
 static struct kc_error *check_kcare(void)
 {
-	if (kc_module_is_loaded(KC_KCARE_MODULE) && access("/proc/kcare/level", F_OK) != 0)
+	if (kc_module_is_loaded(KC_KCARE_MODULE) && !kc_module_kcare_is_ours())
 		return kc_error_new(KC_ERR_CONFLICT, "another module named %s is in the kernel; unload it first",
 				    KC_KCARE_MODULE);
 	return NULL;

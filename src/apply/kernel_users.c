@@ -200,7 +200,7 @@ void kc_ftrace_find(const char *enabled, const struct kc_kernel_function *functi
 			end = next_line(end);
 		flags = memchr(line, ')', (size_t)(end - line));
 		if (!flags || !name_handlers(flags, end, users))
-			kc_buf_printf(users, "; %lu ftrace users that the kernel does not name", count - n_ours);
+			kc_buf_printf(users, "; an ftrace user that the kernel does not name");
 	}
 }
 
