@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ELF object writer. Layout of the file: header, contents of the caller's sections, their relocation sections,
- * .symtab, .strtab, .shstrtab, section headers. Equal calls give equal bytes.
+ * The ELF object writer. Layout of the file: header, contents of the caller's sections (relocation sections of their
+ * own among them), the other relocation sections, .symtab, .strtab, .shstrtab, section headers. Equal calls give equal
+ * bytes.
  */
 #include "elf/elf_writer.h"
 
@@ -16,6 +17,7 @@ struct writer_section {
 	struct kc_buf data;
 	Elf64_Rela *relas; /* the symbol is a kc_symbol_id until finish */
 	size_t n_relas;
+	kc_section_id applies_to; /* of a relocation section; else 0 */
 };
 
 struct writer_symbol {
@@ -75,6 +77,46 @@ kc_section_id kc_elf_writer_add_section(struct kc_elf_writer *writer, const char
 		return 0;
 	}
 	return writer->n_sections;
+}
+
+kc_section_id kc_elf_writer_add_rela_section(struct kc_elf_writer *writer, const char *name, uint64_t flags,
+					     kc_section_id applies_to)
+{
+	kc_section_id id = kc_elf_writer_add_section(writer, name, SHT_RELA, flags | SHF_INFO_LINK, 8,
+						     sizeof(Elf64_Rela), NULL, 0);
+
+	if (id)
+		writer->sections[id - 1].applies_to = applies_to;
+	return id;
+}
+
+void kc_elf_writer_append(struct kc_elf_writer *writer, kc_section_id id, uint64_t align, const void *data,
+			  uint64_t size)
+{
+	struct writer_section *section = &writer->sections[id - 1];
+
+	if (section->header.sh_addralign < align)
+		section->header.sh_addralign = align;
+	section->header.sh_size += size;
+	if (section->header.sh_type == SHT_NOBITS)
+		return;
+	if (data)
+		kc_buf_append(&section->data, data, size);
+	else
+		kc_buf_append_zeros(&section->data, size);
+}
+
+void kc_elf_writer_set(struct kc_elf_writer *writer, kc_section_id id, uint64_t offset, const void *data, uint64_t size)
+{
+	struct kc_buf *buf = &writer->sections[id - 1].data;
+
+	if (!buf->failed && offset <= buf->size && size <= buf->size - offset)
+		memcpy(buf->data + offset, data, size);
+}
+
+uint64_t kc_elf_writer_section_size(const struct kc_elf_writer *writer, kc_section_id id)
+{
+	return writer->sections[id - 1].header.sh_size;
 }
 
 kc_symbol_id kc_elf_writer_add_symbol(struct kc_elf_writer *writer, const char *name, uint8_t bind, uint8_t type,
@@ -187,7 +229,7 @@ static size_t count_headers(const struct kc_elf_writer *writer)
 	size_t n = 1 + writer->n_sections + 3; /* null, .symtab, .strtab, .shstrtab */
 
 	for (size_t i = 0; i < writer->n_sections; i++)
-		n += writer->sections[i].n_relas > 0;
+		n += writer->sections[i].n_relas > 0 && !writer->sections[i].applies_to;
 	return n;
 }
 
@@ -202,13 +244,21 @@ static size_t append_contents(struct kc_elf_writer *writer, struct kc_buf *out, 
 
 		headers[next] = section->header;
 		headers[next].sh_name = add_string(names, section->name);
-		append_section(out, start, &headers[next++], section->data.data, section->data.size);
+		if (section->applies_to) {
+			headers[next].sh_link = symtab_index;
+			headers[next].sh_info = section->applies_to;
+			append_relas(writer, section, out, start, &headers[next++]);
+		} else {
+			append_section(out, start, &headers[next++], section->data.data, section->data.size);
+		}
+		if (section->data.failed)
+			out->failed = true;
 	}
 	for (size_t i = 0; i < writer->n_sections; i++) {
 		struct writer_section *section = &writer->sections[i];
 		kc_autobuf struct kc_buf name = { 0 };
 
-		if (section->n_relas == 0)
+		if (section->n_relas == 0 || section->applies_to)
 			continue;
 		kc_buf_printf(&name, ".rela%s", section->name);
 		headers[next] = (Elf64_Shdr){ .sh_type = SHT_RELA,

@@ -21,7 +21,20 @@ void kc_elf_writer_free(struct kc_elf_writer *writer);
 /* `data` is copied; NULL with SHT_NOBITS. */
 kc_section_id kc_elf_writer_add_section(struct kc_elf_writer *writer, const char *name, uint32_t type, uint64_t flags,
 					uint64_t align, uint64_t entsize, const void *data, uint64_t size);
-/* `section` 0 makes an undefined symbol. `bind` STB_…, `type` STT_…. */
+/*
+ * A relocation section of its own, beside the one that each section gets by itself: it takes its place among the other
+ * sections, before all of those. Fill it with kc_elf_writer_add_rela(); offsets are of `applies_to`.
+ */
+kc_section_id kc_elf_writer_add_rela_section(struct kc_elf_writer *writer, const char *name, uint64_t flags,
+					     kc_section_id applies_to);
+/* Makes a section longer, and its alignment at least `align`. `data` NULL: zeros. */
+void kc_elf_writer_append(struct kc_elf_writer *writer, kc_section_id section, uint64_t align, const void *data,
+			  uint64_t size);
+/* Writes over bytes that the section has. */
+void kc_elf_writer_set(struct kc_elf_writer *writer, kc_section_id section, uint64_t offset, const void *data,
+		       uint64_t size);
+uint64_t kc_elf_writer_section_size(const struct kc_elf_writer *writer, kc_section_id section);
+/* `section` 0 makes an undefined symbol; special sections (SHN_LIVEPATCH) are taken as such. STB_…, STT_…. */
 kc_symbol_id kc_elf_writer_add_symbol(struct kc_elf_writer *writer, const char *name, uint8_t bind, uint8_t type,
 				      kc_section_id section, uint64_t value, uint64_t size);
 /* Relocates `section` at `offset`. false when out of memory. */

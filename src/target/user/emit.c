@@ -19,7 +19,7 @@ static void emitter_clear(struct kc_emitter *emitter)
 		for (size_t j = 0; unit->clones && j < unit->object->diff->n_items; j++)
 			free(unit->clones[j].name);
 		free(unit->clones);
-		free(unit->plain_names);
+		kc_elf_names_clear(&unit->plain_names);
 	}
 	for (size_t i = 0; i < emitter->n_symbols; i++)
 		free(emitter->symbols[i].name);
@@ -31,30 +31,14 @@ static void emitter_clear(struct kc_emitter *emitter)
 	kc_elf_writer_free(emitter->writer);
 }
 
-static int by_name_and_index(const void *a, const void *b)
-{
-	const struct kc_elf_symbol *x = *(struct kc_elf_symbol *const *)a, *y = *(struct kc_elf_symbol *const *)b;
-	int order = strcmp(x->name, y->name);
-
-	return order ? order : (x->index > y->index) - (x->index < y->index);
-}
-
 static struct kc_error *unit_init(struct kc_emit_unit *unit, const struct kc_emit_object *object)
 {
-	const struct kc_elf *plain = object->placement->plain;
-
 	unit->object = object;
-	unit->plain_names = calloc(plain->n_symbols + 1, sizeof(struct kc_elf_symbol *));
 	if (object->diff)
 		unit->clones = calloc(object->diff->n_items + 1, sizeof(*unit->clones));
-	if (!unit->plain_names || (object->diff && !unit->clones))
+	if (object->diff && !unit->clones)
 		return kc_error_no_memory();
-	for (size_t i = 1; i < plain->n_symbols; i++) {
-		if (plain->symbols[i].name[0])
-			unit->plain_names[unit->n_plain_names++] = &plain->symbols[i];
-	}
-	qsort(unit->plain_names, unit->n_plain_names, sizeof(struct kc_elf_symbol *), by_name_and_index);
-	return NULL;
+	return kc_elf_names_read(object->placement->plain, &unit->plain_names);
 }
 
 static struct kc_error *emitter_init(struct kc_emitter *emitter, const struct kc_emit_object *objects, size_t n)

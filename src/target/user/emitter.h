@@ -7,6 +7,7 @@
 #ifndef KC_TARGET_USER_EMITTER_H
 #define KC_TARGET_USER_EMITTER_H
 
+#include "elf/elf_names.h"
 #include "elf/elf_writer.h"
 #include "patch/user_payload.h"
 #include "target/user/emit.h"
@@ -24,9 +25,8 @@ struct kc_clone {
 
 struct kc_emit_unit {
 	const struct kc_emit_object *object;
-	struct kc_clone *clones;	    /* per item of object->diff */
-	struct kc_elf_symbol **plain_names; /* symbols of the plain object, sorted by name, local ones in order */
-	size_t n_plain_names;
+	struct kc_clone *clones;	 /* per item of object->diff */
+	struct kc_elf_names plain_names; /* symbols of the plain object */
 };
 
 /* A symbol that was added already. */

@@ -1,59 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From a symbol of the original or patched object to what the placements know of it. The plain object has the same
- * symbols under the same names; local ones of one name come in the same order.
+ * symbols under the same names.
  */
-#include <string.h>
-
 #include "target/user/emitter.h"
-
-static size_t first_of_name(const struct kc_emit_unit *unit, const char *name)
-{
-	size_t low = 0, high = unit->n_plain_names;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(unit->plain_names[middle]->name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* How many local symbols of the same name and type come before it. */
-static size_t position_of(const struct kc_elf *elf, const struct kc_elf_symbol *symbol)
-{
-	size_t n = 0;
-
-	for (size_t i = 1; i < symbol->index; i++) {
-		if (elf->symbols[i].bind == STB_LOCAL && elf->symbols[i].type == symbol->type &&
-		    !strcmp(elf->symbols[i].name, symbol->name))
-			n++;
-	}
-	return n;
-}
 
 const struct kc_elf_symbol *kc_emit_plain(const struct kc_emit_unit *unit, const struct kc_elf *elf,
 					  const struct kc_elf_symbol *symbol)
 {
-	bool is_local = symbol->bind == STB_LOCAL;
-	size_t skip = is_local ? position_of(elf, symbol) : 0;
-
-	if (!symbol->name[0])
-		return NULL;
-	for (size_t i = first_of_name(unit, symbol->name); i < unit->n_plain_names; i++) {
-		const struct kc_elf_symbol *plain = unit->plain_names[i];
-
-		if (strcmp(plain->name, symbol->name) != 0)
-			break;
-		if ((plain->bind == STB_LOCAL) != is_local || (is_local && plain->type != symbol->type))
-			continue;
-		if (skip-- == 0)
-			return plain;
-	}
-	return NULL;
+	return kc_elf_names_match(&unit->plain_names, elf, symbol);
 }
 
 static void merge(uint64_t *into, uint64_t value)
