@@ -11,7 +11,6 @@ static void emitter_clear(struct kernel_emitter *emitter)
 {
 	for (size_t i = 0; i < emitter->n_units; i++) {
 		free(emitter->units[i].clones);
-		free(emitter->units[i].pieces);
 		kc_elf_names_clear(&emitter->units[i].plain_names);
 	}
 	for (size_t i = 0; i < emitter->n_imports; i++)

@@ -108,7 +108,7 @@ static kc_section_id choose_output(struct kernel_emitter *emitter, const struct 
 	if (item->is_function)
 		return kc_kernel_output(emitter, starts_with(section->name, ".text") ? ".text" : section->name,
 					SHT_PROGBITS, flags);
-	if (keeps_name(section))
+	if (item->is_snippet || keeps_name(section))
 		return kc_kernel_output(emitter, section->name, type, flags);
 	if (!section->data)
 		return kc_kernel_output(emitter, ".bss", SHT_NOBITS, flags);
@@ -189,7 +189,7 @@ static struct kc_error *relocate(struct kernel_emitter *emitter, struct kernel_u
 /* Callbacks and states are read by kernel_emit_livepatch.c; they are not part of the module as such. */
 static bool is_carried(const struct kc_diff_item *item)
 {
-	if (!item->clone || item->is_literal || !item->section || kc_kernel_is_piece_section(item->section))
+	if (!item->clone || item->is_literal || !item->section)
 		return false;
 	return !starts_with(item->section->name, ".kcare.callbacks.") &&
 	       strcmp(item->section->name, ".kcare.states") != 0;
@@ -213,10 +213,6 @@ static struct kc_error *relocate_unit(struct kernel_emitter *emitter, struct ker
 			continue;
 		clone->is_relocated = *progress = true;
 		KC_TRY(relocate(emitter, unit, &unit->object->diff->items[i], clone));
-	}
-	if (unit->n_relocated_pieces < unit->n_pieces) {
-		*progress = true;
-		KC_TRY(kc_kernel_relocate_pieces(emitter, unit));
 	}
 	return NULL;
 }

@@ -79,11 +79,16 @@ static void note_pins(struct kernel_emitter *emitter, const struct kc_diff_item 
 	}
 }
 
-/* The addend of a field counts from the symbol of its relocation, which may be a whole section; ours from the item. */
-static int64_t addend_in_item(const struct kc_diff_ref *ref)
+/*
+ * The addend of a field counts from the symbol of its relocation, which may be a whole section; ours from the item.
+ * What a field of a table points to is what it counts from.
+ */
+static int64_t addend_in_item(const struct kc_diff_item *from, const struct kc_diff_ref *ref)
 {
 	const struct kc_elf_symbol *symbol = ref->rela->symbol;
 
+	if (!from)
+		return ref->offset;
 	return (int64_t)(symbol->section ? symbol->value : 0) + ref->rela->addend - (int64_t)ref->item->offset;
 }
 
@@ -234,10 +239,10 @@ static struct kc_error *use_item(struct kernel_emitter *emitter, struct kernel_u
 	bool is_original = item->twin && !item->is_literal && (!item->clone || takes_entry(from, ref));
 
 	if (!is_original)
-		return use_clone(emitter, unit, from, ref, unit, item, addend_in_item(ref), target);
+		return use_clone(emitter, unit, from, ref, unit, item, addend_in_item(from, ref), target);
 	if (!item->twin->symbol)
 		return kc_kernel_no_address(unit, from, ref->rela->symbol, "it has no name");
-	return use_placed(emitter, unit, from, unit->object->diff->orig, item->twin->symbol, addend_in_item(ref),
+	return use_placed(emitter, unit, from, unit->object->diff->orig, item->twin->symbol, addend_in_item(from, ref),
 			  target);
 }
 
@@ -246,7 +251,6 @@ struct kc_error *kc_kernel_resolve(struct kernel_emitter *emitter, struct kernel
 				   struct kernel_target *target)
 {
 	const struct kc_elf_symbol *symbol = ref->rela->symbol;
-	bool done;
 
 	switch (ref->rela->type) {
 	case R_X86_64_64:
@@ -259,9 +263,6 @@ struct kc_error *kc_kernel_resolve(struct kernel_emitter *emitter, struct kernel
 	default:
 		return kc_kernel_no_address(unit, from, symbol, "modules cannot have this kind of relocation");
 	}
-	KC_TRY(kc_kernel_resolve_piece(emitter, unit, ref->rela, 0, target, &done));
-	if (done)
-		return NULL;
 	if (ref->item)
 		return use_item(emitter, unit, from, ref, target);
 	if (symbol->shndx == SHN_ABS || symbol->section)

@@ -22,22 +22,11 @@ struct kernel_clone {
 	bool is_included, is_relocated;
 };
 
-/* A piece of .altinstr_replacement or .altinstr_aux: code without a symbol that belongs to one function. */
-struct kernel_piece {
-	const struct kc_elf_section *from;
-	uint64_t from_offset, size;
-	kc_section_id section;
-	uint64_t offset;
-};
-
 struct kernel_unit {
 	const struct kc_kernel_emit_object *object;
 	const struct kc_kernel_object *target; /* the image or a module */
 	struct kernel_clone *clones;	       /* per item of object->diff */
 	struct kc_elf_names plain_names;
-	struct kernel_piece *pieces;
-	size_t n_pieces;
-	size_t n_relocated_pieces;
 };
 
 /*
@@ -126,12 +115,6 @@ bool kc_kernel_is_plain_export(const struct kc_kernel_export *export);
 
 /* kernel_emit_tables.c */
 struct kc_error *kc_kernel_emit_tables(struct kernel_emitter *emitter);
-/* `*done` when `ref` leads into .altinstr_replacement or .altinstr_aux, of which a piece is then taken. */
-struct kc_error *kc_kernel_resolve_piece(struct kernel_emitter *emitter, struct kernel_unit *unit,
-					 const struct kc_elf_rela *rela, uint64_t size, struct kernel_target *target,
-					 bool *done);
-bool kc_kernel_is_piece_section(const struct kc_elf_section *section);
-struct kc_error *kc_kernel_relocate_pieces(struct kernel_emitter *emitter, struct kernel_unit *unit);
 
 /* kernel_emit_globals.c */
 bool kc_kernel_is_global(const struct kernel_unit *unit, const struct kc_diff_item *item);

@@ -299,6 +299,15 @@ static struct kc_error *add_klp_symbol(struct finisher *finisher, const struct k
 												 : kc_error_no_memory();
 }
 
+/* Only then the template needs what it refers to by weak symbols, to clear the fields of a module that goes. */
+static bool has_module_imports(const struct kernel_emitter *emitter)
+{
+	for (size_t i = 0; i < emitter->n_imports; i++)
+		if (emitter->imports[i].module)
+			return true;
+	return false;
+}
+
 static struct kc_error *add_undefined(struct finisher *finisher, const struct kc_elf_symbol *symbol, kc_symbol_id *id)
 {
 	const struct kernel_import *import = kc_kernel_import_find(finisher->emitter, symbol->name);
@@ -312,7 +321,8 @@ static struct kc_error *add_undefined(struct finisher *finisher, const struct kc
 		*id = 0;
 		return NULL;
 	}
-	if (!(export && kc_kernel_is_plain_export(export)) && symbol->bind != STB_WEAK) {
+	if (!(export && kc_kernel_is_plain_export(export)) &&
+	    (symbol->bind != STB_WEAK || has_module_imports(finisher->emitter))) {
 		KC_TRY(find_template_symbol(finisher, symbol->name, &other));
 		return add_klp_symbol(finisher, &other, id);
 	}
