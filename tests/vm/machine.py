@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from cache import Failure, Lock
+from cache import Failure, Lock, call
 
 MEMORY_MIB, CPUS = 1024, 2
 PLUG = "kcare-vm: pull the plug"
@@ -35,8 +35,16 @@ def accelerator(cache):
     with Lock(cache / "accelerator.lock"):
         if not known.exists() or known.read_text().split()[0] != boot:
             known.write_text(f"{boot} {'kvm' if kvm_works() else 'tcg'}\n")
-    name = known.read_text().split()[1]
-    return ["-accel", "kvm", "-cpu", "host"] if name == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"]
+    if known.read_text().split()[1] == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", f"tcg,thread={tcg_threads()}", "-cpu", "max,la57=off"]
+
+
+def tcg_threads():
+    """Before 8.1, a CPU could keep the translation of a breakpoint that the kernel had put into its code for a moment:
+    https://gitlab.com/qemu-project/qemu/-/commit/deba78709a"""
+    version = re.search(r"version (\d+)\.(\d+)", call([qemu(), "--version"]))
+    return "multi" if tuple(map(int, version.groups())) >= (8, 1) else "single"
 
 
 def kvm_works():
