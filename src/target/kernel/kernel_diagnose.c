@@ -55,6 +55,22 @@ static void take_census(const struct kc_kernel_placer *p, const struct kc_elf_se
 	}
 }
 
+/* True when the shipped file has most of the object's names, wherever. */
+static bool is_part(const struct kc_kernel_placer *p)
+{
+	size_t n_names = 0, n_known = 0;
+
+	for (size_t i = 1; i < p->plain->n_symbols; i++) {
+		const struct kc_elf_symbol *symbol = &p->plain->symbols[i];
+
+		if (!kc_kernel_is_landmark(symbol) || kc_kernel_is_weak(symbol))
+			continue;
+		n_names++;
+		n_known += kc_kernel_symbol_find(p->object, symbol->name) != NULL;
+	}
+	return n_known * 2 > n_names;
+}
+
 static const struct kc_elf_symbol *function_at(const struct kc_elf *elf, const struct kc_elf_section *section,
 					       uint64_t offset)
 {
@@ -111,17 +127,14 @@ struct kc_error *kc_kernel_explain(const struct kc_kernel_placer *p, const struc
 
 	if (p->no_memory)
 		return kc_error_no_memory();
-	take_census(p, section, &census);
-	if (census.n_there * 2 <= census.n_names && !p->failure.section)
+	if (!is_part(p))
 		return kc_error_new(KC_ERR_NOT_FOUND, "%s is not part of %s", p->plain->name, p->object->name);
+	take_census(p, section, &census);
 	if (census.missing)
 		return kc_error_new(KC_ERR_PROOF,
 				    "%s: function %s is not at its place in %s, where %zu of %zu functions of %s "
 				    "are; " ADVICE,
 				    p->plain->name, census.missing->name, p->object->name, census.n_there,
 				    census.n_names, section->name, p->object->name);
-	if (p->failure.section)
-		return explain_failure(p);
-	return kc_error_new(KC_ERR_PROOF, "%s: its %s fits several places in %s equally well", p->plain->name,
-			    section->name, p->object->name);
+	return explain_failure(p);
 }

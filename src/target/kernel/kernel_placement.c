@@ -188,7 +188,16 @@ static struct kc_error *place_data(struct kc_kernel_placer *p)
 	return NULL;
 }
 
-/* Every section with functions must have a place by now, but for those of weak functions that are all overridden. */
+/* Gone after boot: nobody patches or refers to them. */
+static bool is_short_lived(const struct kc_elf_section *section)
+{
+	return !strncmp(section->name, ".init", strlen(".init")) || !strncmp(section->name, ".exit", strlen(".exit"));
+}
+
+/*
+ * What has no place by now fits several. That may be for a lonely exit function; sections whose functions are all weak
+ * may lie nowhere at all.
+ */
 static struct kc_error *check_complete(const struct kc_kernel_placer *p)
 {
 	size_t n_placed = 0;
@@ -200,8 +209,9 @@ static struct kc_error *check_complete(const struct kc_kernel_placer *p)
 			continue;
 		if (p->sections[symbol->section->index] != KC_NO_PLACE)
 			n_placed++;
-		else if (!kc_kernel_is_weak(symbol))
-			return kc_kernel_explain(p, symbol->section);
+		else if (!kc_kernel_is_weak(symbol) && !is_short_lived(symbol->section))
+			return kc_error_new(KC_ERR_PROOF, "%s: its section %s fits several places in %s equally well",
+					    p->plain->name, symbol->section->name, p->object->name);
 	}
 	if (n_placed)
 		return NULL;

@@ -53,7 +53,7 @@ bool kc_kernel_is_landmark(const struct kc_elf_symbol *symbol);
 /* True when another object's definition of the same name wins. */
 bool kc_kernel_is_weak(const struct kc_elf_symbol *symbol);
 
-/* Why `section` has no place. KC_ERR_NOT_FOUND or KC_ERR_PROOF. */
+/* Why `section` fits nowhere. KC_ERR_NOT_FOUND or KC_ERR_PROOF. */
 struct kc_error *kc_kernel_explain(const struct kc_kernel_placer *placer, const struct kc_elf_section *section);
 
 #endif
