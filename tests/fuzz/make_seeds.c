@@ -10,6 +10,7 @@
 #include "apply/user_record.h"
 #include "base/file.h"
 #include "sample.h"
+#include "sample_kallsyms.h"
 #include "sign/envelope.h"
 
 static void write_seed(const char *dir, const char *target, const char *name, const void *data, size_t size)
@@ -93,6 +94,55 @@ static void write_record(const char *dir)
 	write_seed(dir, "process", "record", &record, sizeof(record));
 }
 
+static void write_kallsyms(const char *dir)
+{
+	static const struct sample_ksym symbols[] = { { "Apercpu", 0x40 },
+						      { "Tinit_one", 0xffffffff81000000 },
+						      { "tinit_two", 0xffffffff81000010 },
+						      { "dthree", 0xffffffff82000000 } };
+	kc_autobuf struct kc_buf old = { 0 }, new = { 0 };
+
+	sample_kallsyms(SAMPLE_LAYOUT_6_1, symbols, 4, &old);
+	write_seed(dir, "kernel_object", "kallsyms-6.1", old.data, old.size);
+	sample_kallsyms(SAMPLE_LAYOUT_6_12, symbols, 4, &new);
+	write_seed(dir, "kernel_object", "kallsyms-6.12", new.data, new.size);
+}
+
+/* A module of two functions that has a jump label, a string, a variable, an import and an export. */
+static void write_module(const char *dir)
+{
+	static const char CODE[] = "\xeb\x00\xe8\0\0\0\0\x8b\x05\0\0\0\0\xc3", INFO[] = "license=GPL\0name=seed";
+	struct kc_elf_writer *writer = kc_elf_writer_new();
+	kc_autobuf struct kc_buf module = { 0 };
+	kc_section_id text, data, strings, labels;
+	kc_symbol_id function, import, variable, constants;
+
+	text = kc_elf_writer_add_section(writer, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 16, 0, CODE, 14);
+	data = kc_elf_writer_add_section(writer, ".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, 0, "\1\0\0\0\0\0\0",
+					 8);
+	strings = kc_elf_writer_add_section(writer, ".rodata.str1.1", SHT_PROGBITS, SHF_ALLOC | SHF_MERGE | SHF_STRINGS,
+					    1, 1, "seed", 5);
+	labels = kc_elf_writer_add_section(writer, "__jump_table", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 8, 0,
+					   "0123456789abcde", 16);
+	kc_elf_writer_add_section(writer, ".modinfo", SHT_PROGBITS, SHF_ALLOC, 1, 0, INFO, sizeof(INFO));
+	kc_elf_writer_add_section(writer, ".gnu.linkonce.this_module", SHT_PROGBITS, SHF_ALLOC, 1, 0, "this", 4);
+	function = kc_elf_writer_add_symbol(writer, "first", STB_LOCAL, STT_FUNC, text, 0, 7);
+	constants = kc_elf_writer_add_symbol(writer, "", STB_LOCAL, STT_SECTION, strings, 0, 0);
+	variable = kc_elf_writer_add_symbol(writer, "variable", STB_GLOBAL, STT_OBJECT, data, 0, 8);
+	kc_elf_writer_add_symbol(writer, "second", STB_WEAK, STT_FUNC, text, 7, 7);
+	kc_elf_writer_add_symbol(writer, "__ksymtab_variable", STB_GLOBAL, STT_OBJECT, data, 0, 0);
+	import = kc_elf_writer_add_symbol(writer, "import", STB_GLOBAL, STT_NOTYPE, 0, 0, 0);
+	kc_elf_writer_add_rela(writer, text, 3, R_X86_64_PLT32, import, -4);
+	kc_elf_writer_add_rela(writer, text, 9, R_X86_64_PC32, variable, -4);
+	kc_elf_writer_add_rela(writer, data, 0, R_X86_64_64, constants, 1);
+	kc_elf_writer_add_rela(writer, labels, 0, R_X86_64_PC32, function, 0);
+	kc_elf_writer_add_rela(writer, labels, 4, R_X86_64_PC32, function, 2);
+	kc_elf_writer_add_rela(writer, labels, 8, R_X86_64_PC64, variable, 2);
+	sample_must(kc_elf_writer_finish(writer, &module));
+	write_seed(dir, "kernel_object", "module", module.data, module.size);
+	kc_elf_writer_free(writer);
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -108,6 +158,8 @@ int main(int argc, char **argv)
 	write_signed(ctx, argv[1]);
 	write_fixes(argv[1]);
 	write_record(argv[1]);
+	write_kallsyms(argv[1]);
+	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {
 		kc_autobuf struct kc_buf file = { 0 };
 

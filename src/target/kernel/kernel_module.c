@@ -107,16 +107,16 @@ static void mark_exports(const struct kc_kernel_object *module)
 	}
 }
 
-struct kc_error *kc_kernel_module_open(struct kc_ctx *ctx, const char *path, struct kc_kernel_object **object)
+struct kc_error *kc_kernel_module_parse(struct kc_ctx *ctx, const char *path, struct kc_buf *data,
+					struct kc_kernel_object **object)
 {
 	kc_autokernelobject struct kc_kernel_object *module = calloc(1, sizeof(*module));
-	kc_autobuf struct kc_buf file = { 0 };
 
 	if (!module)
 		return kc_error_no_memory();
 	module->is_module = true;
-	KC_TRY(kc_kernel_file_read(path, &file));
-	KC_TRY(kc_unpack(ctx, path, file.data, file.size, &module->data));
+	module->data = *data;
+	*data = (struct kc_buf){ 0 };
 	KC_TRY(kc_elf_parse(ctx, path, module->data.data, module->data.size, &module->elf));
 	if (module->elf->type != ET_REL)
 		return kc_error_new(KC_ERR_INPUT, "%s: not a kernel module", path);
@@ -127,4 +127,13 @@ struct kc_error *kc_kernel_module_open(struct kc_ctx *ctx, const char *path, str
 	mark_exports(module);
 	*object = kc_steal(module);
 	return NULL;
+}
+
+struct kc_error *kc_kernel_module_open(struct kc_ctx *ctx, const char *path, struct kc_kernel_object **object)
+{
+	kc_autobuf struct kc_buf file = { 0 }, data = { 0 };
+
+	KC_TRY(kc_kernel_file_read(path, &file));
+	KC_TRY(kc_unpack(ctx, path, file.data, file.size, &data));
+	return kc_kernel_module_parse(ctx, path, &data, object);
 }
