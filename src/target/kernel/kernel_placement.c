@@ -162,12 +162,18 @@ static struct kc_error *place_code(struct kc_kernel_placer *p)
 	return NULL;
 }
 
-/* The only symbol of that name, or NULL. */
-static const struct kc_kernel_symbol *only_symbol(const struct kc_kernel_object *object, const char *name)
+/* What a reference to a global name from elsewhere means: the only global symbol of that name, or NULL. */
+static const struct kc_kernel_symbol *global_symbol(const struct kc_kernel_object *object, const char *name)
 {
-	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(object, name);
+	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(object, name), *found = NULL;
 
-	return symbol && symbol->is_unique ? symbol : NULL;
+	for (; symbol; symbol = kc_kernel_symbol_next(object, symbol)) {
+		if (symbol->is_global && found)
+			return NULL;
+		if (symbol->is_global)
+			found = symbol;
+	}
+	return found;
 }
 
 /* Data that no code of this object refers to, as exported variables: by their names. */
@@ -181,7 +187,7 @@ static struct kc_error *place_data(struct kc_kernel_placer *p)
 		if (!section || !(section->flags & SHF_ALLOC) || (section->flags & (SHF_MERGE | SHF_EXECINSTR)) ||
 		    symbol->bind != STB_GLOBAL || p->sections[section->index] != KC_NO_PLACE)
 			continue;
-		theirs = only_symbol(p->object, symbol->name);
+		theirs = global_symbol(p->object, symbol->name);
 		if (theirs && !kc_kernel_try(p, section, kc_space_place(p->object, theirs) - symbol->value, true))
 			return p->no_memory ? kc_error_no_memory() : kc_kernel_explain(p, section);
 	}
@@ -263,7 +269,7 @@ static void fill_symbol(const struct kc_kernel_placer *p, const struct kc_elf_sy
 		placed->is_overridden = true;
 	}
 	if (place == KC_NO_PLACE && symbol->bind != STB_LOCAL)
-		theirs = only_symbol(p->object, symbol->name);
+		theirs = global_symbol(p->object, symbol->name);
 	if (theirs)
 		place = kc_space_place(p->object, theirs);
 	if (place == KC_NO_PLACE || (place == 0 && symbol->bind == STB_WEAK && symbol->shndx == SHN_UNDEF))

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The proof gate of a kernel object: finds where a *plain* object (compiled, and run through objtool, exactly as the
- * kernel's build does it) lies in the shipped image or module, and proves every function byte for byte, modulo
- * relocations and what is patched at load time (alternatives, paravirt sites, lock prefixes, jump labels, static calls,
- * mcount sites, return thunks: the object's own tables say where). Weak functions that another object overrides are
- * dropped. The relocated fields then tell the address of every symbol that the object mentions.
+ * The proof gate of a kernel object: finds where a *plain* object (compiled exactly as the kernel's build does it, with
+ * objtool where that runs on each object) lies in the shipped image or module, by the names of its functions, and
+ * proves each section byte for byte modulo relocations. The shipped file is as the link editor left it: nothing in it
+ * has been patched yet as at boot or load. Only objtool may have made nops of jump labels, where the object's
+ * __jump_table says so. Weak functions that another object overrides are told apart.
+ *
+ * The relocated fields tell the address of every symbol that the object mentions, and must agree with each other, with
+ * kallsyms, and with the content of string literals. Data that the code refers to is proved like the code.
  */
 #ifndef KC_TARGET_KERNEL_KERNEL_PLACEMENT_H
 #define KC_TARGET_KERNEL_KERNEL_PLACEMENT_H
@@ -13,10 +16,10 @@
 
 /* What the shipped file says of one symbol of the plain object. */
 struct kc_kernel_placed {
-	bool is_known;
+	bool is_known;			/* false: nothing that was proved refers to it, and its name is not unique */
 	bool is_overridden;		/* a weak function that lies elsewhere: not this code */
 	uint64_t addr;			/* vmlinux: virtual address; modules: offset in `section` */
-	struct kc_elf_section *section; /* modules, defined symbols; NULL: undefined in the module too (imported) */
+	struct kc_elf_section *section; /* modules: of the module's file; NULL: imported by the module too */
 	/* The kallsyms name for exactly this address, preferring the symbol's own name; NULL: none has one. */
 	const struct kc_kernel_symbol *symbol;
 };
@@ -29,8 +32,9 @@ struct kc_kernel_placement {
 };
 
 /*
- * KC_ERR_NOT_FOUND when the plain object plainly is not part of `object`; KC_ERR_PROOF, naming the first function that
- * differs and how, when it is but does not match, or fits more than once.
+ * KC_ERR_NOT_FOUND when the plain object plainly is not part of `object` (which lacks most of its names); KC_ERR_PROOF,
+ * naming the function that differs and how, when it is but does not match, or fits more than once. The placement keeps
+ * pointers to `object` and `plain`.
  */
 struct kc_error *kc_kernel_placement_find(struct kc_ctx *ctx, const struct kc_kernel_object *object,
 					  const struct kc_elf *plain, struct kc_kernel_placement **placement);
