@@ -45,7 +45,7 @@ struct texts {
 static DEFINE_SPINLOCK(texts_lock);
 static struct texts *unpatched; /* what is shown while there is no patch */
 static struct texts *shown;
-static struct texts *prepared; /* of a patch under way, or NULL: livepatch allows one transition at a time */
+static struct texts *prepared; /* of a patch that comes or goes, or NULL: livepatch allows one transition at a time */
 
 static void texts_release(struct kref *kref)
 {
@@ -55,6 +55,12 @@ static void texts_release(struct kref *kref)
 	for (i = 0; i < N_FILES; i++)
 		kvfree(texts->text[i]);
 	kfree(texts);
+}
+
+static struct texts *texts_get(struct texts *texts)
+{
+	kref_get(&texts->kref);
+	return texts;
 }
 
 static void texts_put(struct texts *texts)
@@ -108,8 +114,7 @@ static struct texts *texts_new(const struct kcare_patch *patch)
 static int file_open(struct inode *inode, struct file *file)
 {
 	spin_lock(&texts_lock);
-	kref_get(&shown->kref);
-	file->private_data = shown;
+	file->private_data = texts_get(shown);
 	spin_unlock(&texts_lock);
 	return 0;
 }
@@ -169,6 +174,7 @@ struct kswitch {
 
 #define SWITCH_PREFIX "kcare_"
 
+static const char *const no_switches[] = { NULL };
 static LIST_HEAD(switches);
 static DEFINE_MUTEX(switches_lock);
 
@@ -303,7 +309,6 @@ int kcare_patch_prepare(const struct kcare_patch *patch)
 }
 EXPORT_SYMBOL_GPL(kcare_patch_prepare);
 
-/* Called again, with nothing prepared, when the removal of the patch that is shown was itself reversed. */
 void kcare_patch_publish(const struct kcare_patch *patch)
 {
 	struct texts *old = NULL;
@@ -320,24 +325,35 @@ void kcare_patch_publish(const struct kcare_patch *patch)
 }
 EXPORT_SYMBOL_GPL(kcare_patch_publish);
 
-void kcare_patch_withdraw(const struct kcare_patch *patch)
+void kcare_patch_hide(const struct kcare_patch *patch)
 {
-	static const char *const none[] = { NULL };
-	struct texts *was_prepared = NULL, *was_shown = NULL;
+	struct texts *old = NULL;
+	bool is_shown;
 
 	spin_lock(&texts_lock);
-	if (prepared && prepared->patch == patch)
-		swap(prepared, was_prepared);
-	if (shown->patch == patch) {
-		was_shown = shown;
-		shown = unpatched;
-		kref_get(&shown->kref);
+	is_shown = shown->patch == patch;
+	if (is_shown) {
+		old = prepared;
+		prepared = shown;
+		shown = texts_get(unpatched);
 	}
 	spin_unlock(&texts_lock);
-	if (was_shown)
-		switches_show(none);
-	texts_put(was_prepared);
-	texts_put(was_shown);
+	texts_put(old);
+	if (is_shown)
+		switches_show(no_switches);
+}
+EXPORT_SYMBOL_GPL(kcare_patch_hide);
+
+void kcare_patch_withdraw(const struct kcare_patch *patch)
+{
+	struct texts *old = NULL;
+
+	kcare_patch_hide(patch);
+	spin_lock(&texts_lock);
+	if (prepared && prepared->patch == patch)
+		swap(prepared, old);
+	spin_unlock(&texts_lock);
+	texts_put(old);
 }
 EXPORT_SYMBOL_GPL(kcare_patch_withdraw);
 
@@ -418,12 +434,11 @@ static void variables_free(void)
 
 static int __init kcare_init(void)
 {
-	static const char *const none[] = { NULL };
 	struct kcare_patch patch = {
 		.cvelist = "",
 		.patch_info = "",
 		.effective_version = init_utsname()->release,
-		.switches = none,
+		.switches = no_switches,
 	};
 	int ret;
 
@@ -431,8 +446,7 @@ static int __init kcare_init(void)
 	if (IS_ERR(unpatched))
 		return PTR_ERR(unpatched);
 	unpatched->patch = NULL;
-	kref_get(&unpatched->kref);
-	shown = unpatched;
+	shown = texts_get(unpatched);
 	ret = files_create();
 	if (ret) {
 		texts_put(shown);

@@ -29,13 +29,17 @@ struct kcare_global {
 };
 
 /*
- * pre_patch: makes copies; nothing is shown yet. post_patch: shows them. post_unpatch: shows nothing, if it was this
- * patch that is shown; otherwise only drops the copies. Process context.
+ * From the image's callbacks, in process context. prepare (pre_patch) copies everything and shows nothing yet; publish
+ * (post_patch) shows it; hide (pre_unpatch) stops showing it, since from then on not all tasks are patched; publish may
+ * follow again when the removal is reversed; withdraw (post_unpatch) drops it. None touches what another patch shows,
+ * but publish, which takes its place.
  */
 int kcare_patch_prepare(const struct kcare_patch *patch);
 void kcare_patch_publish(const struct kcare_patch *patch);
+void kcare_patch_hide(const struct kcare_patch *patch);
 void kcare_patch_withdraw(const struct kcare_patch *patch);
 
+/* Before patched code runs. Does nothing to variables that an earlier level has initialised. */
 int kcare_globals_init(const struct kcare_global *globals, unsigned int n);
 extern char kcare_arena[KCARE_ARENA_SIZE];
 

@@ -137,6 +137,8 @@ void kcare_post_patch(struct klp_object *obj)
 
 void kcare_pre_unpatch(struct klp_object *obj)
 {
+	if (!obj->name)
+		kcare_patch_hide(&kcare_patch_info);
 	kcare_run_callbacks(obj, KCARE_CALLBACK_PRE_UNPATCH);
 }
 

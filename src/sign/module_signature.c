@@ -108,7 +108,7 @@ struct kc_error *kc_module_sign(const struct kc_module_key *key, struct kc_buf *
 {
 	unsigned char trailer[TRAILER_SIZE] = { [TRAILER_ID_TYPE] = ID_TYPE_PKCS7 };
 	unsigned char *der = NULL;
-	size_t size;
+	size_t size = 0;
 
 	if (module->size > INT_MAX)
 		return kc_error_new(KC_ERR_INPUT, "a module of %zu bytes is too large to sign", module->size);
