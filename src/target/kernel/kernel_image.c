@@ -8,34 +8,42 @@
 #include "target/kernel/kernel_object_internal.h"
 #include "target/kernel/unpack.h"
 
+enum { BANNER_MAX = 1024 };
+
+/* The line at `addr`, with its newline (caller frees); NULL: there is none, or no memory. */
+static char *read_line(const struct kc_elf *elf, uint64_t addr)
+{
+	const Elf64_Phdr *segment = kc_elf_segment_at(elf, addr);
+	uint64_t left = segment ? segment->p_filesz - (addr - segment->p_vaddr) : 0;
+	const uint8_t *line, *end;
+
+	if (left > BANNER_MAX)
+		left = BANNER_MAX;
+	line = kc_elf_read(elf, addr, left);
+	end = line ? memchr(line, '\n', left) : NULL;
+	return end ? strndup((const char *)line, (size_t)(end + 1 - line)) : NULL;
+}
+
 /* linux_banner is the text that /proc/version shows, unless somebody has renamed the system. */
 static struct kc_error *read_banner(struct kc_kernel_object *image)
 {
-	const char *path = image->elf->name;
 	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(image, "linux_banner");
-	static const char START[] = "Linux version ";
+	static const char START[] = "Linux version ", BEFORE_COMPILER[] = ") (";
+	const char *release, *compiler;
 	char id[KC_KERNEL_ID_SIZE];
-	const char *text, *compiler, *end = NULL;
-	size_t limit = 1024;
 
-	for (text = NULL; symbol && !text && limit; limit /= 2)
-		text = (const char *)kc_kernel_image_read(image, symbol->addr, limit);
-	if (text)
-		end = memchr(text, '\n', 2 * limit);
-	if (!end || strncmp(text, START, strlen(START)) != 0)
-		return kc_error_new(KC_ERR_INPUT, "%s: it does not say which version it is", path);
-	image->proc_version = strndup(text, (size_t)(end + 1 - text));
-	if (!image->proc_version)
-		return kc_error_no_memory();
-	text = image->proc_version + strlen(START);
-	image->release = strndup(text, strcspn(text, " \n"));
-	compiler = strstr(text, ") ("); /* "(builder@host) (gcc-12 (Debian 12.2.0-14) …" */
-	compiler = compiler ? compiler + strlen(") (") : "";
+	image->proc_version = symbol ? read_line(image->elf, symbol->addr) : NULL;
+	if (!image->proc_version || strncmp(image->proc_version, START, strlen(START)) != 0)
+		return kc_error_new(KC_ERR_INPUT, "%s: it does not say which version it is", image->elf->name);
+	release = image->proc_version + strlen(START);
+	compiler = strstr(release, BEFORE_COMPILER); /* "(builder@host) (gcc-12 (Debian 12.2.0-14) …" */
+	if (!compiler)
+		return kc_error_new(KC_ERR_INPUT, "%s: it does not say which compiler made it", image->elf->name);
+	compiler += strlen(BEFORE_COMPILER);
+	image->release = strndup(release, strcspn(release, " \n"));
 	image->compiler = strndup(compiler, strcspn(compiler, " )\n"));
 	if (!image->release || !image->compiler)
 		return kc_error_no_memory();
-	if (!*image->compiler)
-		return kc_error_new(KC_ERR_INPUT, "%s: it does not say which compiler made it", path);
 	kc_kernel_id(image->proc_version, strlen(image->proc_version), id);
 	memcpy(image->kernel_id, id, sizeof(image->kernel_id));
 	return NULL;

@@ -20,12 +20,8 @@ struct format {
 };
 
 static const struct format FORMATS[] = {
-	{ "\xfd"
-	  "7zXZ",
-	  6, "xz", true },
-	{ "\x28\xb5\x2f\xfd", 4, NULL, true },
-	{ "\x1f\x8b", 2, "gzip", false },
-	{ "\x02\x21\x4c\x18", 4, "lz4", true }, /* as `lz4 -l` writes it */
+	{ "\3757zXZ", 6, "xz", true },		 { "\x28\xb5\x2f\xfd", 4, NULL, true },
+	{ "\x1f\x8b", 2, "gzip", false },	 { "\x02\x21\x4c\x18", 4, "lz4", true }, /* as `lz4 -l` writes it */
 	{ "\x04\x22\x4d\x18", 4, "lz4", false },
 };
 
