@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/root_file.h"
+#include "base/file.h"
+#include "sample.h"
+
+static void keep_warning(void *data, enum kc_log_level level, const char *message)
+{
+	if (level == KC_LOG_WARNING)
+		kc_buf_printf(data, "%s\n", message);
+}
+
+void agent_host_open(struct agent_host *host)
+{
+	*host = (struct agent_host){ .ctx = kc_ctx_new(), .root = "/tmp/kcare-agent-XXXXXX" };
+	if (!host->ctx || !mkdtemp(host->root) || setenv("KCARE_ROOT", host->root, 1))
+		sample_must(kc_error_new(KC_ERR_SYSTEM, "no host"));
+	kc_ctx_set_log(host->ctx, KC_LOG_DEBUG, keep_warning, &host->log);
+}
+
+void agent_host_close(struct agent_host *host)
+{
+	kc_ctx_free(host->ctx);
+	kc_buf_free(&host->log);
+	kc_tree_remove(host->root);
+}
+
+char *agent_host_path(const struct agent_host *host, const char *fixed)
+{
+	char *path;
+
+	return asprintf(&path, "%s%s", host->root, fixed) < 0 ? NULL : path;
+}
+
+void agent_host_put(const struct agent_host *host, const char *fixed, const void *data, size_t size)
+{
+	(void)host; /* it is the root of the process */
+	sample_must(kc_root_file_write(fixed, data, size));
+}
+
+void agent_host_put_text(const struct agent_host *host, const char *fixed, const char *text)
+{
+	agent_host_put(host, fixed, text, strlen(text));
+}
+
+bool agent_host_has(const struct agent_host *host, const char *fixed)
+{
+	kc_autofree char *path = agent_host_path(host, fixed);
+
+	return access(path, F_OK) == 0;
+}
+
+void assert_kc_error(struct kc_error *err, enum kc_error_code code, const char *text)
+{
+	if (!err)
+		fail_msg("no error, expected %s with '%s'", kc_error_code_name(code), text);
+	if (kc_error_code(err) != code || !strstr(kc_error_message(err), text))
+		fail_msg("%s: %s, expected %s with '%s'", kc_error_code_name(kc_error_code(err)), kc_error_message(err),
+			 kc_error_code_name(code), text);
+	kc_error_free(err);
+}
