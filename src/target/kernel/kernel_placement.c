@@ -176,7 +176,24 @@ static const struct kc_kernel_symbol *global_symbol(const struct kc_kernel_objec
 	return found;
 }
 
-/* Data that no code of this object refers to, as exported variables: by their names. */
+static const struct kc_kernel_symbol *only_symbol(const struct kc_kernel_object *object, const char *name)
+{
+	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(object, name);
+
+	return symbol && symbol->is_unique ? symbol : NULL;
+}
+
+/* Data that stays in the file and that its names tell the place of. */
+static bool is_named_data(const struct kc_elf_symbol *symbol)
+{
+	const struct kc_elf_section *section = symbol->section;
+
+	return section && (section->flags & SHF_ALLOC) && !(section->flags & (SHF_MERGE | SHF_EXECINSTR)) &&
+	       strncmp(section->name, ".discard", strlen(".discard")) != 0 && symbol->name[0] &&
+	       !kc_kernel_is_weak(symbol);
+}
+
+/* Data that no code of this object refers to, as exported variables and entries of tables: by their names. */
 static struct kc_error *place_data(struct kc_kernel_placer *p)
 {
 	for (size_t i = 1; i < p->plain->n_symbols; i++) {
@@ -184,10 +201,10 @@ static struct kc_error *place_data(struct kc_kernel_placer *p)
 		const struct kc_elf_section *section = symbol->section;
 		const struct kc_kernel_symbol *theirs;
 
-		if (!section || !(section->flags & SHF_ALLOC) || (section->flags & (SHF_MERGE | SHF_EXECINSTR)) ||
-		    symbol->bind != STB_GLOBAL || p->sections[section->index] != KC_NO_PLACE)
+		if (!is_named_data(symbol) || p->sections[section->index] != KC_NO_PLACE)
 			continue;
-		theirs = global_symbol(p->object, symbol->name);
+		theirs = symbol->bind == STB_LOCAL ? only_symbol(p->object, symbol->name)
+						   : global_symbol(p->object, symbol->name);
 		if (theirs && !kc_kernel_try(p, section, kc_space_place(p->object, theirs) - symbol->value, true))
 			return p->no_memory ? kc_error_no_memory() : kc_kernel_explain(p, section);
 	}
