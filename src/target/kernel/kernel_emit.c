@@ -20,6 +20,7 @@ static void emitter_clear(struct kernel_emitter *emitter)
 	free(emitter->units);
 	free(emitter->imports);
 	free(emitter->outputs);
+	free(emitter->stubs);
 	kc_kernel_symvers_clear(&emitter->symvers);
 	kc_elf_writer_free(emitter->writer);
 }

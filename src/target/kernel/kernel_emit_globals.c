@@ -42,7 +42,7 @@ bool kc_kernel_is_global(const struct kernel_unit *unit, const struct kc_diff_it
 		return false;
 	if (strncmp(name, ".data", 5) != 0 && strncmp(name, ".bss", 4) != 0)
 		return false;
-	if (!strncmp(name, ".data..", 7) && strcmp(name, ".data..read_mostly") != 0)
+	if (!strncmp(name, ".data..", 7) && strcmp(name, ".data..read_mostly") != 0 && strcmp(name, ".data..once") != 0)
 		return false;
 	return !is_static_key(unit->object->diff, item);
 }

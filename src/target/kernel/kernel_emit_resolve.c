@@ -14,16 +14,6 @@ const char *kc_kernel_unit_module(const struct kernel_unit *unit)
 	return unit->target->is_module ? unit->target->name : NULL;
 }
 
-bool kc_kernel_is_allowed(const struct kernel_emitter *emitter, const char *rule)
-{
-	const char *const *allowed = emitter->options->allowed;
-
-	for (; allowed && *allowed; allowed++)
-		if (!strcmp(*allowed, rule))
-			return true;
-	return false;
-}
-
 struct kc_error *kc_kernel_no_address(const struct kernel_unit *unit, const struct kc_diff_item *from,
 				      const struct kc_elf_symbol *symbol, const char *why)
 {
@@ -242,8 +232,9 @@ static struct kc_error *use_item(struct kernel_emitter *emitter, struct kernel_u
 		return use_clone(emitter, unit, from, ref, unit, item, addend_in_item(from, ref), target);
 	if (!item->twin->symbol)
 		return kc_kernel_no_address(unit, from, ref->rela->symbol, "it has no name");
-	return use_placed(emitter, unit, from, unit->object->diff->orig, item->twin->symbol, addend_in_item(from, ref),
-			  target);
+	KC_TRY(use_placed(emitter, unit, from, unit->object->diff->orig, item->twin->symbol, addend_in_item(from, ref),
+			  target));
+	return kc_kernel_is_noreturn_call(unit, from, ref) ? kc_kernel_use_stub(emitter, item, target) : NULL;
 }
 
 struct kc_error *kc_kernel_resolve(struct kernel_emitter *emitter, struct kernel_unit *unit,

@@ -2,7 +2,8 @@
 /*
  * A livepatch module in the making, shared by the files of emission: kernel_emit.c has the flow, kernel_emit_clone.c
  * copies items into the sections of one object, kernel_emit_resolve.c says what a reference means in the kernel,
- * kernel_emit_imports.c names what the kernel has, kernel_emit_tables.c copies the entries of the kernel's tables,
+ * kernel_emit_imports.c names what the kernel has, kernel_emit_noreturn.c tells objtool what does not return,
+ * kernel_emit_tables.c copies the entries of the kernel's tables,
  * kernel_emit_globals.c places new variables, kernel_emit_livepatch.c writes the klp structures, kernel_finish.c turns
  * the linked object into the module.
  */
@@ -42,6 +43,13 @@ struct kernel_import {
 	kc_symbol_id id;
 };
 
+/* Stands for a static function of the kernel that never returns. */
+struct kernel_stub {
+	const struct kc_diff_item *function;
+	kc_section_id section;
+	uint64_t offset;
+};
+
 struct kernel_output {
 	char *name;
 	kc_section_id id;
@@ -60,6 +68,8 @@ struct kernel_emitter {
 	size_t n_outputs;
 	struct kernel_import *imports;
 	size_t n_imports;
+	struct kernel_stub *stubs;
+	size_t n_stubs;
 	struct kc_kernel_emitted *emitted;
 };
 
@@ -113,6 +123,13 @@ const struct kernel_import *kc_kernel_import_find(const struct kernel_emitter *e
 /* True when modules may refer to it like to any export: the image and kcare.ko are always there. */
 bool kc_kernel_is_plain_export(const struct kc_kernel_export *export);
 
+/* kernel_emit_noreturn.c: a call of a static function that is not carried and never returns … */
+bool kc_kernel_is_noreturn_call(const struct kernel_unit *unit, const struct kc_diff_item *from,
+				const struct kc_diff_ref *ref);
+/* … goes through a stub. `target` is the original, and becomes the stub. */
+struct kc_error *kc_kernel_use_stub(struct kernel_emitter *emitter, const struct kc_diff_item *function,
+				    struct kernel_target *target);
+
 /* kernel_emit_tables.c */
 struct kc_error *kc_kernel_emit_tables(struct kernel_emitter *emitter);
 
@@ -135,6 +152,5 @@ struct kc_error *kc_kernel_finish(struct kernel_emitter *emitter, const struct k
 
 struct kc_error *kc_kernel_no_address(const struct kernel_unit *unit, const struct kc_diff_item *from,
 				      const struct kc_elf_symbol *symbol, const char *why);
-bool kc_kernel_is_allowed(const struct kernel_emitter *emitter, const char *rule);
 
 #endif

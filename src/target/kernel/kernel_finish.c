@@ -144,6 +144,11 @@ static bool is_kept(const struct kc_elf_section *section)
 	       !starts_with(section->name, ".stab");
 }
 
+static bool is_call_sites(const struct kc_elf_section *section)
+{
+	return !strcmp(section->name, ".call_sites");
+}
+
 static struct kc_error *copy_sections(struct finisher *finisher)
 {
 	for (size_t i = 1; i < finisher->linked->n_sections; i++) {
@@ -154,7 +159,8 @@ static struct kc_error *copy_sections(struct finisher *finisher)
 		finisher->sections[i] =
 			kc_elf_writer_add_section(finisher->writer, section->name, section->type,
 						  section->flags & (SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR),
-						  section->align, 0, section->data, section->size);
+						  section->align, 0, section->data,
+						  is_call_sites(section) ? 0 : section->size);
 		if (!finisher->sections[i])
 			return kc_error_no_memory();
 	}
@@ -455,13 +461,52 @@ static struct kc_error *copy_rela(struct finisher *finisher, const struct kc_elf
 		       : kc_error_no_memory();
 }
 
+/* A call into a module that comes later: when the patch is loaded, there is nothing to account such a call to. */
+static bool is_module_call(const struct finisher *finisher, const struct kc_elf_section *section, uint64_t call)
+{
+	for (size_t i = 0; i < section->n_relas; i++) {
+		const struct kc_elf_rela *rela = &section->relas[i];
+		const struct kernel_import *import;
+
+		if (rela->offset != call + 1 || rela->symbol->shndx != SHN_UNDEF)
+			continue;
+		import = kc_kernel_import_find(finisher->emitter, rela->symbol->name);
+		return import && import->module;
+	}
+	return false;
+}
+
+/* Call depth tracking (6.2 and later) changes the calls that .call_sites lists. */
+static struct kc_error *copy_call_sites(struct finisher *finisher, const struct kc_elf_section *section)
+{
+	kc_section_id id = finisher->sections[section->index];
+
+	for (size_t i = 0; i < section->n_relas; i++) {
+		const struct kc_elf_rela *rela = &section->relas[i];
+		uint64_t call = rela->symbol->value + rela->addend,
+			 at = kc_elf_writer_section_size(finisher->writer, id);
+		kc_symbol_id symbol;
+
+		if (rela->symbol->section && is_module_call(finisher, rela->symbol->section, call))
+			continue;
+		kc_elf_writer_append(finisher->writer, id, section->align, NULL, kc_elf_rela_size(rela->type));
+		KC_TRY(get_symbol(finisher, rela->symbol, &symbol));
+		if (!kc_elf_writer_add_rela(finisher->writer, id, at, rela->type, symbol, rela->addend))
+			return kc_error_no_memory();
+	}
+	return NULL;
+}
+
 static struct kc_error *copy_relas(struct finisher *finisher)
 {
 	for (size_t i = 1; i < finisher->linked->n_sections; i++) {
 		const struct kc_elf_section *section = &finisher->linked->sections[i];
 
-		for (size_t j = 0; finisher->sections[i] && j < section->n_relas; j++)
-			KC_TRY(copy_rela(finisher, section, &section->relas[j]));
+		if (is_call_sites(section))
+			KC_TRY(copy_call_sites(finisher, section));
+		else
+			for (size_t j = 0; finisher->sections[i] && j < section->n_relas; j++)
+				KC_TRY(copy_rela(finisher, section, &section->relas[j]));
 	}
 	return NULL;
 }
