@@ -58,7 +58,7 @@ static struct kc_error *tidy_up(struct kc_ctx *ctx)
 	KC_TRY(remove_idle(ctx, REMOVE_WAIT_MS));
 	KC_TRY(kc_kernel_list(ctx, &loaded, &n));
 	for (size_t i = 0; i < n; i++) {
-		if (loaded[i].is_ours)
+		if (loaded[i].is_ours && (loaded[i].is_enabled || loaded[i].in_transition))
 			return NULL;
 	}
 	if (kc_module_is_loaded(KC_KCARE_MODULE) && kc_module_kcare_is_ours() &&

@@ -102,6 +102,14 @@ bool kc_module_is_ours(const char *name)
 	return strncmp(name, KC_MODULE_PREFIX, strlen(KC_MODULE_PREFIX)) == 0;
 }
 
+/* Livepatch takes its folder away a little after the end of a transition, and gives the module back even later. */
+static bool is_out_of_use(const char *name)
+{
+	int enabled = kc_livepatch_get(name, "enabled"), transition = kc_livepatch_get(name, "transition");
+
+	return enabled == -ENOENT || transition == -ENOENT || (enabled == 0 && transition == 0);
+}
+
 struct kc_error *kc_module_list_idle(char ***names, size_t *n)
 {
 	kc_autoclosedir DIR *dir = opendir(KC_MODULE_DIR);
@@ -112,7 +120,7 @@ struct kc_error *kc_module_list_idle(char ***names, size_t *n)
 	while (dir && (entry = readdir(dir))) {
 		char **name;
 
-		if (!kc_module_is_ours(entry->d_name) || kc_livepatch_get(entry->d_name, "enabled") != -ENOENT)
+		if (!kc_module_is_ours(entry->d_name) || !is_out_of_use(entry->d_name))
 			continue;
 		name = kc_array_add(names, n);
 		if (name)

@@ -22,6 +22,14 @@ ret = libc.epoll_wait(poll.fileno(), ctypes.create_string_buffer(64), 1, int(flo
 print(ret, ctypes.get_errno(), time.monotonic() - begin)
 """
 
+RESTLESS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/proc/kcare_restless", os.O_RDONLY)
+libc.read(fd, ctypes.create_string_buffer(8), 8)
+print(ctypes.get_errno())
+"""
+
 
 def module(name):
     error = MODULES / "error"
@@ -99,6 +107,19 @@ class Sleepy:
         if lab.livepatches():
             Switch()("unload").ok()
         lab.run("rmmod", "sleepy").ok()
+
+
+class Restless:
+    """A process in a read() that shows EINTR when it is interrupted, inside the function."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, "-c", RESTLESS], stdout=subprocess.PIPE, text=True)
+        stack = pathlib.Path(f"/proc/{self.process.pid}/stack")
+        lab.wait_until(lambda: "sleepy_wait" in stack.read_text(), what="the reader asleep in the function")
+
+    def saw(self):
+        """errno, 0 when the read went through."""
+        return int(self.process.communicate(timeout=60)[0])
 
 
 class Witness:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """apply/kernel, with livepatches made by hand: transitions that hang, are reversed, interrupted, forced."""
+import errno
 import pathlib
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 import hand_made
 import lab
-from hand_made import FORCED, Sleepy, Switch, Witness, cmdline, wait_for_transition
+from hand_made import FORCED, Restless, Sleepy, Switch, Witness, cmdline, wait_for_transition
 
 EXITS = {name: code for code, name in enumerate(lab.EXIT_NAMES)}
 
@@ -65,6 +66,22 @@ def test_fifty_tasks_asleep_in_the_function(switch, sleepy, freezer):
     assert not any(task.poll() for task in tasks)
     assert witness.saw_nothing() < 5
     sleepy.wake()
+
+
+@pytest.mark.parametrize("freezer", ["smart", "full"])
+def test_who_is_moved_on_does_not_see_it(switch, sleepy, freezer):
+    reader = Restless()
+    assert switch("level1", "--freezer", freezer).ok().n_interrupted >= 1
+    assert reader.process.poll() is None
+    sleepy.wake()
+    assert reader.saw() == 0
+
+
+def test_the_kernels_own_signal_shows(switch, sleepy):
+    """Why `none` is not the default."""
+    reader = Restless()
+    assert switch("level1", "--freezer", "none").ok().transition_ms >= 14000
+    assert reader.saw() == errno.EINTR
 
 
 def test_level_2_while_tasks_sleep_in_level_1(switch, sleepy):

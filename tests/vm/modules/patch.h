@@ -19,13 +19,9 @@ static int patched_cmdline_proc_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static ssize_t patched_sleepy_wait(unsigned long before, bool deaf)
+static ssize_t patched_sleepy_wait(unsigned long before, enum sleepy_kind kind)
 {
-	if (deaf) {
-		wait_event(sleepy_queue, sleepy_wakeups != before);
-		return 0;
-	}
-	return wait_event_interruptible(sleepy_queue, sleepy_wakeups != before) ? -ERESTARTSYS : 0;
+	return sleepy_sleep(before, kind);
 }
 
 #if LEVEL > 0

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For tests: a function in which tasks sleep. A read of /proc/kcare_sleepy sleeps until somebody writes to it or a
- * signal comes, one of /proc/kcare_deaf until somebody writes; the kernel thread sleepyd goes there after a write of
- * "h".
+ * signal comes, one of /proc/kcare_deaf until somebody writes, one of /proc/kcare_restless shows EINTR; the kernel thread
+ * sleepyd goes there after a write of "h".
  */
 #include <linux/kthread.h>
 #include <linux/delay.h>
@@ -21,20 +21,16 @@ EXPORT_SYMBOL_GPL(sleepy_wakeups);
 static struct task_struct *thread;
 static bool held;
 
-noinline ssize_t sleepy_wait(unsigned long before, bool deaf)
+noinline ssize_t sleepy_wait(unsigned long before, enum sleepy_kind kind)
 {
-	if (deaf) {
-		wait_event(sleepy_queue, sleepy_wakeups != before);
-		return 0;
-	}
-	return wait_event_interruptible(sleepy_queue, sleepy_wakeups != before) ? -ERESTARTSYS : 0;
+	return sleepy_sleep(before, kind);
 }
 
 static int thread_main(void *unused)
 {
 	while (!kthread_should_stop()) {
 		if (held)
-			sleepy_wait(sleepy_wakeups, true);
+			sleepy_wait(sleepy_wakeups, SLEEPY_DEAF);
 		else
 			msleep_interruptible(50);
 	}
@@ -43,12 +39,7 @@ static int thread_main(void *unused)
 
 static ssize_t sleepy_read(struct file *file, char __user *to, size_t size, loff_t *offset)
 {
-	return sleepy_wait(sleepy_wakeups, false);
-}
-
-static ssize_t deaf_read(struct file *file, char __user *to, size_t size, loff_t *offset)
-{
-	return sleepy_wait(sleepy_wakeups, true);
+	return sleepy_wait(sleepy_wakeups, (enum sleepy_kind)(unsigned long)pde_data(file_inode(file)));
 }
 
 /* "h": the kernel thread goes into the function, too; anything else wakes everybody. */
@@ -67,26 +58,30 @@ static ssize_t sleepy_write(struct file *file, const char __user *from, size_t s
 }
 
 static const struct proc_ops ops = { .proc_read = sleepy_read, .proc_write = sleepy_write };
-static const struct proc_ops deaf_ops = { .proc_read = deaf_read, .proc_write = sleepy_write };
+static const char *const names[] = { "kcare_sleepy", "kcare_deaf", "kcare_restless" };
 
 static int __init sleepy_init(void)
 {
+	unsigned long i;
+
 	thread = kthread_run(thread_main, NULL, "sleepyd");
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
-	proc_create("kcare_sleepy", 0666, NULL, &ops);
-	proc_create("kcare_deaf", 0666, NULL, &deaf_ops);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		proc_create_data(names[i], 0666, NULL, &ops, (void *)i);
 	return 0;
 }
 
 static void __exit sleepy_exit(void)
 {
+	unsigned long i;
+
 	held = false;
 	sleepy_wakeups++;
 	wake_up_all(&sleepy_queue);
 	kthread_stop(thread);
-	remove_proc_entry("kcare_sleepy", NULL);
-	remove_proc_entry("kcare_deaf", NULL);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		remove_proc_entry(names[i], NULL);
 }
 
 module_init(sleepy_init);
