@@ -5,6 +5,7 @@
  * happens to a transition that does not settle is the caller's.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,7 +23,7 @@ struct wait {
 	const char *name;
 	const struct kc_kernel_options *options;
 	struct kc_kernel_result *result;
-	uint64_t begin_ns, next_look_ns;
+	uint64_t begin_ns, next_look_ns, limit_ns;
 	unsigned look_ms;
 	bool looked;
 };
@@ -55,6 +56,11 @@ static int nap_or_signal(const struct kc_signal_guard *guard, unsigned us)
 	return signal > 0 ? signal : 0;
 }
 
+static uint64_t limit_of(const struct kc_kernel_options *options)
+{
+	return (options->settle_ms ? options->settle_ms : SETTLE_MS_DEFAULT) * UINT64_C(1000000);
+}
+
 static const char *progress_text(int target)
 {
 	return target ? "switching tasks to the new code" : "switching tasks to the old code";
@@ -80,27 +86,36 @@ static struct kc_error *look_at_tasks(struct wait *wait, int target)
 	return n ? kc_task_interrupt(wait->ctx, tasks, n, &wait->result->n_interrupted) : NULL;
 }
 
-static struct kc_error *not_settled(const struct wait *wait, int target)
+/*
+ * The time is over. When every task has switched, the kernel is at its last steps (6.12 then patches thousands of
+ * places one by one, 60 s in a busy guest under emulation), or waits for a CPU to idle: it gets twice the time more.
+ */
+static struct kc_error *end_wait(struct wait *wait, int target)
 {
 	kc_autofree struct kc_kernel_task *tasks = NULL;
 	kc_autobuf struct kc_buf text = { 0 };
-	unsigned ms = wait->options->settle_ms ? wait->options->settle_ms : SETTLE_MS_DEFAULT;
+	uint64_t first_ns = limit_of(wait->options), ms = wait->limit_ns / 1000000;
 	size_t n, n_total;
 
 	KC_TRY(kc_task_list(wait->ctx, target, &tasks, &n, &n_total));
+	if (!n && wait->limit_ns == first_ns) {
+		wait->limit_ns = 3 * first_ns;
+		kc_info(wait->ctx, "%s: all tasks have switched; waiting for the kernel to finish", wait->name);
+		return NULL;
+	}
 	kc_task_describe(tasks, n, &text);
 	if (text.failed)
 		return kc_error_no_memory();
-	return kc_error_new(KC_ERR_NOT_SETTLED, "%s: %zu of %zu tasks did not switch to the %s code within %u.%u s%s%s",
+	return kc_error_new(KC_ERR_NOT_SETTLED,
+			    "%s: %zu of %zu tasks did not switch to the %s code within %" PRIu64 ".%" PRIu64 " s%s%s",
 			    wait->name, n, n_total, target ? "new" : "old", ms / 1000, ms % 1000 / 100,
-			    n ? ":" : "; livepatch waits for an idle CPU", text.data ? text.data : "");
+			    n ? ":" : "; the kernel waits for an idle CPU", text.data ? text.data : "");
 }
 
 /* NULL and `*over`: done. */
 static struct kc_error *step(struct wait *wait, bool *over)
 {
 	uint64_t now = kc_now_ns();
-	unsigned ms = wait->options->settle_ms ? wait->options->settle_ms : SETTLE_MS_DEFAULT;
 	int transition = kc_livepatch_get(wait->name, "transition"), target = kc_livepatch_get(wait->name, "enabled");
 
 	*over = transition == 0 || transition == -ENOENT;
@@ -110,8 +125,8 @@ static struct kc_error *step(struct wait *wait, bool *over)
 		return target == -ENOENT ? NULL
 					 : kc_error_errno(KC_ERR_SYSTEM, transition < 0 ? -transition : -target,
 							  "cannot read the state of %s", wait->name);
-	if (now - wait->begin_ns >= (uint64_t)ms * 1000000)
-		return not_settled(wait, target);
+	if (now - wait->begin_ns >= wait->limit_ns)
+		return end_wait(wait, target);
 	if (now < wait->next_look_ns)
 		return NULL;
 	KC_TRY(look_at_tasks(wait, target));
@@ -129,6 +144,7 @@ struct kc_error *kc_kernel_settle(struct kc_ctx *ctx, const char *name, const st
 	bool over = false;
 	int signal = 0;
 
+	wait.limit_ns = limit_of(options);
 	wait.begin_ns = kc_now_ns();
 	wait.look_ms = FIRST_LOOK_MS;
 	wait.next_look_ns = wait.begin_ns + FIRST_LOOK_MS * UINT64_C(1000000);
