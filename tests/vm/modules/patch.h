@@ -30,7 +30,7 @@ static const struct kcare_patch info = { .abi = KCARE_ABI_VERSION,
 					 .level = LEVEL,
 					 .effective_version = "test",
 					 .cvelist = "",
-					 .patch_info = "",
+					 .patch_info = "kpatch-name: level " TEXT(LEVEL) "\n",
 					 .switches = switches };
 
 static int pre_patch(struct klp_object *obj)
