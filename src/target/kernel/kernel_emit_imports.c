@@ -12,8 +12,12 @@
 #define TRAMPOLINE "__SCT__" /* of a static call */
 #define STATIC_CALL_KEY "__SCK__"
 
+enum { VERSION_NAME_SIZE = 56 }; /* of struct modversion_info: longer names have no version that a module can state */
+
 bool kc_kernel_is_plain_export(const struct kc_kernel_export *export)
 {
+	if (strlen(export->name) >= VERSION_NAME_SIZE)
+		return false;
 	return !strcmp(export->module, KC_KERNEL_VMLINUX) || !strcmp(export->module, "kcare");
 }
 

@@ -71,6 +71,22 @@ static void finisher_clear(struct finisher *finisher)
 	free(finisher->versioned);
 }
 
+/*
+ * Warnings of objtool mean that its picture of the code may be wrong. One is expected: klp_func points to functions
+ * without endbr64, which livepatch does not enter by an indirect branch.
+ */
+static void log_output(struct kernel_emitter *emitter, const char *program, char *output)
+{
+	char *line;
+
+	while ((line = strsep(&output, "\n"))) {
+		bool is_warning = strstr(line, "warning: ") && !strstr(line, "data relocation to !ENDBR");
+
+		if (*line)
+			kc_log(emitter->ctx, is_warning ? KC_LOG_WARNING : KC_LOG_DEBUG, "%s: %s", program, line);
+	}
+}
+
 static struct kc_error *run(struct kernel_emitter *emitter, const char *const *argv)
 {
 	kc_autobuf struct kc_buf output = { 0 };
@@ -84,8 +100,7 @@ static struct kc_error *run(struct kernel_emitter *emitter, const char *const *a
 	if (exit_code != 0)
 		return kc_error_new(KC_ERR_COMPILE, "%s failed on the patch: %s", kc_path_name(argv[0]),
 				    output.size ? output.data : "it says nothing");
-	if (output.size)
-		kc_debug(emitter->ctx, "%s: %s", kc_path_name(argv[0]), output.data);
+	log_output(emitter, kc_path_name(argv[0]), output.size ? output.data : (char[]){ "" });
 	return NULL;
 }
 
