@@ -10,7 +10,7 @@ import tempfile
 from cache import TOP, Failure, Lock, call, digest, drop_unused
 
 SOURCES = [TOP / "tests/vm/modules", TOP / "kmod/kcare.c", TOP / "kmod/kcare_abi.h"]
-NAMES = ["sleepy", "kcare_livepatch_1", "kcare_livepatch_2", "foreign_livepatch", "kcare"]
+NAMES = ["sleepy", "kcare_livepatch_1", "kcare_livepatch_2", "kcare_livepatch_3", "foreign_livepatch", "kcare"]
 
 
 def source_files():

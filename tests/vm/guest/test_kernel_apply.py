@@ -170,6 +170,19 @@ def test_forced(switch, sleepy):
     assert switch.loaded()["kcare_livepatch_1"]["forced"] == "0"
 
 
+def test_pinned(switch, sleepy):
+    switch("level3").ok()
+    result = switch("unload").ok()
+    assert "kcare_livepatch_3 is out of use but stays in memory" in result.out, str(result)
+    assert "patched" not in cmdline() and not lab.livepatches()
+    refused(switch("level3"), "module", "kcare_livepatch_3", "reboot")
+    switch("level1").ok()
+    assert cmdline() == "patched by level 1"
+    pathlib.Path("/sys/module/kcare_livepatch_3/parameters/unpin").write_text("1")
+    switch("unload").ok()
+    assert_clean()
+
+
 def test_somebody_elses_livepatch(switch, sleepy):
     lab.run("insmod", hand_made.module("foreign_livepatch")).ok()
     lab.wait_until(lambda: not lab.in_transition(), what="the foreign livepatch settled")
@@ -203,6 +216,8 @@ def tracing():
     yield TRACING
     (TRACING / "current_tracer").write_text("nop")
     (TRACING / "set_ftrace_filter").write_text("")
+    for path in TRACING.glob("events/kcare/enable"):
+        path.write_text("0")
     (TRACING / "kprobe_events").write_text("")
 
 
@@ -213,7 +228,6 @@ def tracing():
 def test_kprobe(switch, sleepy, tracing, place, function):
     set_kprobe(place)
     refused(switch("level1"), "conflict", f"{function}: kprobe event kcare/spy at +0x")
-    (tracing / "events/kcare/spy/enable").write_text("0")
     assert_clean()
 
 
@@ -222,7 +236,6 @@ def test_kprobe_is_seen_where_nothing_is_mounted(switch, sleepy, tracing):
     result = lab.run("unshare", "--mount", "sh", "-c", f"umount -l {DEBUG}; umount -l {TRACING}; test ! -e "
                      f"{TRACING}/README || exit 99; exec {' '.join(switch.command('level1'))}")
     assert result.code == EXITS["refused"] and f"kprobe event kcare/spy at +{offset:#x}" in result.out, str(result)
-    (tracing / "events/kcare/spy/enable").write_text("0")
 
 
 def test_kprobe_elsewhere_is_fine(switch, sleepy, tracing):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A livepatch as kcare-build makes them, by hand: LEVEL says in /proc/cmdline that it is in, and replaces a function in
- * which tasks sleep. LEVEL 0 is somebody else's: it knows nothing of kcare.ko.
+ * which tasks sleep. LEVEL 0 is somebody else's: it knows nothing of kcare.ko. PINNED: it is never unloaded.
  */
 #include <linux/livepatch.h>
 #include <linux/module.h>
@@ -52,21 +52,34 @@ static void post_unpatch(struct klp_object *obj)
 #define CALLBACKS
 #endif
 
-static struct klp_func image_funcs[] = {
-	{ .old_name = "cmdline_proc_show", .new_func = patched_cmdline_proc_show },
-	{}
-};
+static struct klp_func image_funcs[] = { { .old_name = "cmdline_proc_show", .new_func = patched_cmdline_proc_show },
+					 {} };
 static struct klp_func sleepy_funcs[] = { { .old_name = "sleepy_wait", .new_func = patched_sleepy_wait }, {} };
-static struct klp_object objects[] = {
-	{ .funcs = image_funcs, CALLBACKS },
-	{ .name = "sleepy", .funcs = sleepy_funcs },
-	{}
-};
+static struct klp_object objects[] = { { .funcs = image_funcs, CALLBACKS },
+				       { .name = "sleepy", .funcs = sleepy_funcs },
+				       {} };
 static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objects, .replace = true };
+
+#ifdef PINNED
+/* As if a pointer into it were stored; a write to the parameter says that it is not any more. */
+static int unpin(const char *value, const struct kernel_param *param)
+{
+	module_put(THIS_MODULE);
+	return 0;
+}
+static const struct kernel_param_ops unpin_ops = { .set = unpin };
+module_param_cb(unpin, &unpin_ops, NULL, 0200);
+#endif
 
 static int __init patch_init(void)
 {
-	return klp_enable_patch(&patch);
+	int ret = klp_enable_patch(&patch);
+
+#ifdef PINNED
+	if (!ret)
+		__module_get(THIS_MODULE);
+#endif
+	return ret;
 }
 
 static void __exit patch_exit(void)

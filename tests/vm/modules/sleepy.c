@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For tests: a function in which tasks sleep. A read of /proc/kcare_sleepy sleeps until somebody writes to it or a
- * signal comes, one of /proc/kcare_deaf until somebody writes, one of /proc/kcare_restless shows EINTR; the kernel thread
- * sleepyd goes there after a write of "h".
+ * signal comes, one of /proc/kcare_deaf until somebody writes, one of /proc/kcare_restless shows EINTR; the kernel
+ * thread sleepyd goes there after a write of "h".
  */
 #include <linux/kthread.h>
 #include <linux/delay.h>
