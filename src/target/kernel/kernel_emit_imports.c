@@ -112,6 +112,12 @@ static bool is_clone_name(const struct kernel_emitter *emitter, const char *name
 	return false;
 }
 
+/* The template has an __this_module of its own. */
+static bool is_taken(const struct kernel_emitter *emitter, const char *name)
+{
+	return kc_kernel_import_find(emitter, name) || kc_elf_symbol_find(emitter->options->template_elf, name);
+}
+
 /*
  * The name as it is, where nothing else has it. Static calls through a trampoline that modules may not use become
  * plain calls of it, by a name that objtool does not take for one.
@@ -121,7 +127,7 @@ static char *unique_name(const struct kernel_emitter *emitter, const char *symbo
 	bool is_trampoline = strncmp(symbol, TRAMPOLINE, strlen(TRAMPOLINE)) == 0;
 	char *name = is_trampoline || is_clone_name(emitter, symbol) ? NULL : strdup(symbol);
 
-	for (unsigned n = 1; !name || kc_kernel_import_find(emitter, name); n++) {
+	for (unsigned n = 1; !name || is_taken(emitter, name); n++) {
 		free(name);
 		if (asprintf(&name, "original.%u.%s", n, symbol) < 0)
 			return NULL;
