@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "target/kernel/kernel_emitter.h"
 
 static void emitter_clear(struct kernel_emitter *emitter)
@@ -18,11 +19,64 @@ static void emitter_clear(struct kernel_emitter *emitter)
 	for (size_t i = 0; i < emitter->n_outputs; i++)
 		free(emitter->outputs[i].name);
 	free(emitter->units);
+	free(emitter->names);
 	free(emitter->imports);
 	free(emitter->outputs);
 	free(emitter->stubs);
 	kc_kernel_symvers_clear(&emitter->symvers);
 	kc_elf_writer_free(emitter->writer);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct kernel_name *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	if (order)
+		return order;
+	return x->unit != y->unit ? (x->unit > y->unit) - (x->unit < y->unit)
+				  : (x->item > y->item) - (x->item < y->item);
+}
+
+/* Things of one name stay in the order of the objects. */
+static struct kc_error *read_names(struct kernel_emitter *emitter)
+{
+	for (size_t i = 0; i < emitter->n_units; i++) {
+		const struct kc_diff *diff = emitter->units[i].object->diff;
+
+		for (size_t j = 0; j < diff->n_items; j++) {
+			const struct kc_diff_item *item = &diff->items[j];
+			struct kernel_name *name;
+
+			if (!item->clone || !item->symbol || item->is_literal)
+				continue;
+			name = kc_array_add(&emitter->names, &emitter->n_names);
+			if (!name)
+				return kc_error_no_memory();
+			*name = (struct kernel_name){ item->symbol->name, &emitter->units[i], item };
+		}
+	}
+	if (emitter->n_names)
+		qsort(emitter->names, emitter->n_names, sizeof(*emitter->names), by_name);
+	return NULL;
+}
+
+const struct kernel_name *kc_kernel_clone_names(const struct kernel_emitter *emitter, const char *name, size_t *n)
+{
+	size_t low = 0, high = emitter->n_names;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(emitter->names[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*n = 0;
+	while (low + *n < emitter->n_names && !strcmp(emitter->names[low + *n].name, name))
+		++*n;
+	return &emitter->names[low];
 }
 
 static struct kc_error *emitter_init(struct kernel_emitter *emitter, const struct kc_kernel_emit_object *objects,
@@ -43,6 +97,7 @@ static struct kc_error *emitter_init(struct kernel_emitter *emitter, const struc
 			return kc_error_no_memory();
 		KC_TRY(kc_elf_names_read(objects[i].placement->plain, &unit->plain_names));
 	}
+	KC_TRY(read_names(emitter));
 	KC_TRY(kc_kernel_layout_read(emitter->options->template_elf, &emitter->layout));
 	return kc_kernel_symvers_parse(emitter->options->symvers, &emitter->symvers);
 }

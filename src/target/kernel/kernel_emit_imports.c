@@ -99,17 +99,10 @@ struct kc_error *kc_kernel_import_export(struct kernel_emitter *emitter, const c
 /* objtool finds foo.cold's parent by the name "foo". */
 static bool is_clone_name(const struct kernel_emitter *emitter, const char *name)
 {
-	for (size_t i = 0; i < emitter->n_units; i++) {
-		const struct kc_diff *diff = emitter->units[i].object->diff;
+	size_t n;
 
-		for (size_t j = 0; j < diff->n_items; j++) {
-			const struct kc_diff_item *item = &diff->items[j];
-
-			if (item->clone && item->is_function && item->symbol && !strcmp(item->symbol->name, name))
-				return true;
-		}
-	}
-	return false;
+	kc_kernel_clone_names(emitter, name, &n);
+	return n > 0;
 }
 
 /* The template has an __this_module of its own. */

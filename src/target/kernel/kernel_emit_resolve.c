@@ -133,12 +133,25 @@ const struct kc_kernel_placed *kc_kernel_placed_find(const struct kernel_unit *u
 	return plain ? &unit->object->placement->symbols[plain->index] : NULL;
 }
 
-/* The only symbol of that name, if it is one whose place livepatch can tell. */
-static const struct kc_kernel_symbol *find_unique(const struct kc_kernel_object *object, const char *name)
+/* A name whose place livepatch can tell, or that needs none. */
+static bool is_usable(const struct kc_kernel_object *object, const struct kc_kernel_symbol *symbol)
 {
-	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(object, name);
+	return symbol->sympos || (symbol->is_exported && !object->is_module);
+}
 
-	return symbol && symbol->is_unique && symbol->sympos ? symbol : NULL;
+const struct kc_kernel_symbol *kc_kernel_find_only(const struct kc_kernel_object *object, const char *name,
+						   bool is_global)
+{
+	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(object, name), *only = NULL;
+
+	for (; symbol; symbol = kc_kernel_symbol_next(object, symbol)) {
+		if (is_global && !symbol->is_global)
+			continue;
+		if (only)
+			return NULL;
+		only = symbol;
+	}
+	return only && is_usable(object, only) ? only : NULL;
 }
 
 /* The thing that `symbol` (of `elf`) names, at its place in the image or module. */
@@ -151,13 +164,13 @@ static struct kc_error *use_placed(struct kernel_emitter *emitter, const struct 
 
 	target->addend = addend;
 	if (!placed || !placed->is_known || placed->is_overridden) {
-		name = find_unique(unit->target, symbol->name);
+		name = kc_kernel_find_only(unit->target, symbol->name, symbol->bind != STB_LOCAL);
 		if (!name)
 			return kc_kernel_no_address(unit, from, symbol, "the kernel has no symbol that must be it");
 		return kc_kernel_import_symbol(emitter, unit, unit->target, name, &target->symbol);
 	}
 	name = placed->symbol;
-	if (!name || (name->sympos == 0 && !name->is_exported)) {
+	if (!name || !is_usable(unit->target, name)) {
 		name = find_near(unit->target, placed->section, placed->addr);
 		if (!name)
 			return kc_kernel_no_address(unit, from, symbol, "the kernel has no symbol near it");
@@ -171,19 +184,14 @@ static const struct kc_diff_item *find_foreign_clone(const struct kernel_emitter
 						     const struct kernel_unit *unit, const char *name,
 						     struct kernel_unit **owner)
 {
-	for (size_t i = 0; i < emitter->n_units; i++) {
-		struct kernel_unit *other = &emitter->units[i];
-		const struct kc_diff *diff = other->object->diff;
+	size_t n;
+	const struct kernel_name *named = kc_kernel_clone_names(emitter, name, &n);
 
-		for (size_t j = 0; other != unit && j < diff->n_items; j++) {
-			const struct kc_diff_item *item = &diff->items[j];
-
-			if (item->clone && item->symbol && item->symbol->bind != STB_LOCAL &&
-			    !strcmp(item->symbol->name, name)) {
-				*owner = other;
-				return item;
-			}
-		}
+	for (size_t i = 0; i < n; i++) {
+		if (named[i].unit == unit || named[i].item->symbol->bind == STB_LOCAL)
+			continue;
+		*owner = named[i].unit;
+		return named[i].item;
 	}
 	return NULL;
 }
@@ -214,7 +222,7 @@ static struct kc_error *use_named(struct kernel_emitter *emitter, struct kernel_
 		return use_placed(emitter, unit, from, unit->object->diff->patched, symbol, ref->rela->addend, target);
 	if (export && unit->target->is_module && strcmp(export->module, unit->target->name) != 0)
 		return kc_kernel_import_foreign(emitter, unit, export, &target->symbol);
-	if (find_unique(unit->target, symbol->name))
+	if (kc_kernel_find_only(unit->target, symbol->name, true))
 		return use_placed(emitter, unit, from, unit->object->diff->patched, symbol, ref->rela->addend, target);
 	if (symbol->bind == STB_WEAK)
 		return kc_kernel_import_export(emitter, symbol->name, true, &target->symbol);

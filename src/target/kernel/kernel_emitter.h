@@ -30,6 +30,13 @@ struct kernel_unit {
 	struct kc_elf_names plain_names;
 };
 
+/* What will be cloned, by its name. */
+struct kernel_name {
+	const char *name;
+	struct kernel_unit *unit;
+	const struct kc_diff_item *item;
+};
+
 /*
  * Something that the kernel has: an undefined symbol of the emitted object. `object` NULL: exported, stays as it is;
  * else it becomes the livepatch symbol .klp.sym.OBJECT.SYMBOL,SYMPOS.
@@ -63,6 +70,8 @@ struct kernel_emitter {
 	struct kc_kernel_symvers symvers;
 	struct kernel_unit *units;
 	size_t n_units;
+	struct kernel_name *names;
+	size_t n_names;
 	struct kc_elf_writer *writer;
 	struct kernel_output *outputs;
 	size_t n_outputs;
@@ -80,6 +89,8 @@ struct kernel_target {
 };
 
 struct kernel_clone *kc_kernel_clone(struct kernel_unit *unit, const struct kc_diff_item *item);
+/* All `*n` things of that name that will be cloned, literals apart. */
+const struct kernel_name *kc_kernel_clone_names(const struct kernel_emitter *emitter, const char *name, size_t *n);
 /* "qrtr", or NULL for the image. */
 const char *kc_kernel_unit_module(const struct kernel_unit *unit);
 
@@ -105,6 +116,9 @@ struct kc_error *kc_kernel_emit_clones(struct kernel_emitter *emitter);
 struct kc_error *kc_kernel_resolve(struct kernel_emitter *emitter, struct kernel_unit *unit,
 				   const struct kc_diff_item *from, const struct kc_diff_ref *ref,
 				   struct kernel_target *target);
+/* The only (global) symbol of that name, if livepatch can tell its place; else NULL. */
+const struct kc_kernel_symbol *kc_kernel_find_only(const struct kc_kernel_object *object, const char *name,
+						   bool is_global);
 /* The placement's facts of a symbol of the original or patched object, or NULL. */
 const struct kc_kernel_placed *kc_kernel_placed_find(const struct kernel_unit *unit, const struct kc_elf *elf,
 						     const struct kc_elf_symbol *symbol);

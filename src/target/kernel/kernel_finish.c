@@ -294,9 +294,9 @@ static struct kc_error *write_versions(struct finisher *finisher)
 static struct kc_error *find_template_symbol(struct finisher *finisher, const char *name, struct kernel_import *import)
 {
 	const struct kc_kernel_object *image = finisher->emitter->options->image;
-	const struct kc_kernel_symbol *symbol = kc_kernel_symbol_find(image, name);
+	const struct kc_kernel_symbol *symbol = kc_kernel_find_only(image, name, true);
 
-	if (!symbol || !symbol->is_unique || !symbol->sympos)
+	if (!symbol)
 		return kc_error_new(KC_ERR_INPUT, "%s refers to %s, which this kernel does not have",
 				    finisher->emitter->options->template_path, name);
 	*import = (struct kernel_import){ .object = image->name, .symbol = symbol->name, .sympos = symbol->sympos };
@@ -343,7 +343,7 @@ static struct kc_error *add_undefined(struct finisher *finisher, const struct kc
 		return NULL;
 	}
 	if (!(export && kc_kernel_is_plain_export(export)) &&
-	    (symbol->bind != STB_WEAK || has_module_imports(finisher->emitter))) {
+	    (symbol->bind != STB_WEAK || (!import && has_module_imports(finisher->emitter)))) {
 		KC_TRY(find_template_symbol(finisher, symbol->name, &other));
 		return add_klp_symbol(finisher, &other, id);
 	}
