@@ -321,10 +321,10 @@ static struct kc_error *add_klp_symbol(struct finisher *finisher, const struct k
 }
 
 /* Only then the template needs what it refers to by weak symbols, to clear the fields of a module that goes. */
-static bool has_module_imports(const struct kernel_emitter *emitter)
+static bool patches_modules(const struct kernel_emitter *emitter)
 {
-	for (size_t i = 0; i < emitter->n_imports; i++)
-		if (emitter->imports[i].module)
+	for (size_t i = 0; i < emitter->n_units; i++)
+		if (emitter->units[i].target->is_module)
 			return true;
 	return false;
 }
@@ -343,7 +343,7 @@ static struct kc_error *add_undefined(struct finisher *finisher, const struct kc
 		return NULL;
 	}
 	if (!(export && kc_kernel_is_plain_export(export)) &&
-	    (symbol->bind != STB_WEAK || (!import && has_module_imports(finisher->emitter)))) {
+	    (symbol->bind != STB_WEAK || (!import && patches_modules(finisher->emitter)))) {
 		KC_TRY(find_template_symbol(finisher, symbol->name, &other));
 		return add_klp_symbol(finisher, &other, id);
 	}
