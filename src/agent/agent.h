@@ -17,7 +17,7 @@ struct kc_update_options {
 
 struct kc_update_result {
 	bool was_applied; /* false: the newest level was in already */
-	uint32_t level;
+	uint32_t level;	  /* what is in now; 0: there is none for this kernel, and the configuration says to be quiet */
 	char *effective_version;
 	struct kc_kernel_result kernel;
 };
@@ -54,7 +54,7 @@ struct kc_error *kc_agent_import_key(struct kc_ctx *ctx, const char *source, cha
 
 /*
  * The crash guard: clears the marker of the patch that was loaded in this boot. `now`: although the time is not over;
- * else waits for it.
+ * else waits for it. SIGTERM ends the wait, and clears the marker: a host that goes down in good order has not crashed.
  */
 struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now);
 

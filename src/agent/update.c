@@ -2,6 +2,7 @@
 /* What changes the running kernel: update, unload, and the end of the crash guard's watch. */
 #include "agent/agent.h"
 
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -72,6 +73,8 @@ static struct kc_error *choose(struct update *update)
 		return kc_error_new(KC_ERR_REFUSED,
 				    "this host went down after a patch was loaded, so it is not loaded automatically; "
 				    "'kcarectl --info' says which, 'kcarectl --update' tries it again");
+	if (!update->level.number && update->options->is_smart && update->config->ignore_unknown_kernel)
+		return NULL;
 	if (!update->level.number)
 		return kc_error_new(KC_ERR_NOTHING,
 				    "there is no patch for this kernel (%s, kernel id %s) in the cache: add one with "
@@ -146,7 +149,6 @@ static struct kc_error *load(struct update *update, struct kc_kernel_result *res
 {
 	struct kc_error *err;
 
-	KC_TRY(kc_kernel_plan(update->ctx, &update->kernel, update->patch));
 	KC_TRY(kc_guard_begin(&update->level));
 	err = kc_kernel_apply(update->ctx, &update->kernel, update->patch, &update->options->kernel, result);
 	if (err) {
@@ -168,6 +170,24 @@ static void load_sysctl(struct update *update)
 		kc_warning(update->ctx, "the patch is in, but its sysctls are not set: %s", kc_error_message(err));
 }
 
+/* A signal that comes meanwhile ends us behind it: between loading and recording would be a lie in the state. */
+static struct kc_error *load_and_record(struct update *update, struct kc_kernel_result *result)
+{
+	struct kc_error *err;
+	sigset_t end, before;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGINT);
+	sigaddset(&end, SIGTERM);
+	sigaddset(&end, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &end, &before);
+	err = load(update, result);
+	if (!err)
+		load_sysctl(update);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
 static struct kc_error *run_update(struct update *update, struct kc_update_result *result)
 {
 	KC_TRY(kc_agent_open(update->ctx, &update->state, &update->kernel));
@@ -176,11 +196,10 @@ static struct kc_error *run_update(struct update *update, struct kc_update_resul
 	KC_TRY(choose(update));
 	KC_TRY(kc_loaded_read(update->ctx, &update->loaded));
 	result->level = update->loaded.level;
-	if (is_in_already(update))
+	if (!update->level.number || is_in_already(update))
 		return NULL;
 	KC_TRY(open_patch(update));
-	KC_TRY(load(update, &result->kernel));
-	load_sysctl(update);
+	KC_TRY(load_and_record(update, &result->kernel));
 	result->was_applied = true;
 	result->level = update->level.number;
 	result->effective_version = strdup(update->patch->manifest.kernel.effective_version);
@@ -222,14 +241,19 @@ struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_opti
 {
 	KC_CLEANUP_STATE struct kc_state state = { 0 };
 	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
+	kc_autoerror struct kc_error *damage = NULL;
 	kc_autoclose int lock = -1;
 
 	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
-	KC_TRY(kc_agent_open(ctx, &state, &kernel));
+	damage = kc_agent_open(ctx, &state, &kernel);
+	if (damage && kc_error_code(damage) != KC_ERR_CORRUPT)
+		return kc_steal(damage);
+	if (damage) /* a patch can be taken out whatever is remembered */
+		kc_warning(ctx, "%s", kc_error_message(damage));
 	KC_TRY(kc_kernel_unload(ctx, options, result));
 	/* the host has lived with it up to here, and is without it now */
 	KC_TRY(kc_guard_cancel());
-	return forget_applied(&state);
+	return damage ? NULL : forget_applied(&state);
 }
 
 /* ---- the crash guard's end ---- */
@@ -244,16 +268,31 @@ static struct kc_error *settle(struct kc_ctx *ctx, bool now, int64_t *wait_s)
 	return kc_guard_settle(ctx, &state, now, wait_s);
 }
 
-/* The lock is free while it waits: another update may come, and begin a new watch. */
-struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now)
+/* The lock is free while it waits: another update may come, and begin a new watch. `*ended`: SIGTERM came. */
+static struct kc_error *watch(struct kc_ctx *ctx, const sigset_t *end, bool now, bool *ended)
 {
 	int64_t wait_s = 0;
 
-	do {
+	KC_TRY(settle(ctx, now, &wait_s));
+	while (wait_s && !*ended) {
 		const struct timespec pause = { .tv_sec = wait_s };
 
-		nanosleep(&pause, NULL);
-		KC_TRY(settle(ctx, now, &wait_s));
-	} while (wait_s);
+		*ended = sigtimedwait(end, NULL, &pause) == SIGTERM;
+		KC_TRY(settle(ctx, *ended, &wait_s));
+	}
 	return NULL;
+}
+
+struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now)
+{
+	struct kc_error *err;
+	sigset_t end, before;
+	bool ended = false;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &end, &before);
+	err = watch(ctx, &end, now, &ended);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
 }

@@ -27,6 +27,8 @@ static void print_source(struct kc_ctx *ctx, const struct kcarectl_request *requ
 
 static void print_update(const struct kc_update_result *result)
 {
+	if (!result->level)
+		return;
 	puts("Updates already downloaded");
 	if (result->was_applied)
 		printf("Patch level %u applied. Effective kernel version %s\n", result->level,

@@ -143,6 +143,29 @@ static void write_module(const char *dir)
 	kc_elf_writer_free(writer);
 }
 
+/* What root obeys: the first letter says which file it is. */
+static void write_agent(const char *dir)
+{
+	static const char level[] = "\"kernel_id\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\",\"type\":\"default\","
+				    "\"level\":3,\"hash\":"
+				    "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\","
+				    "\"boot_id\":\"00000000-1111-2222-3333-444444444444\"";
+	kc_autobuf struct kc_buf state = { 0 }, marker = { 0 };
+
+	kc_buf_printf(&state,
+		      "s{\"document\":\"kcare-state-1\",\"kernel_id\":\"\",\"kernel_version\":\"Linux\\n\",\"crashes\":"
+		      "[{%s,\"loaded_at\":5}],\"applied\":{%s,\"patchset\":\"K20261123_01\",\"created\":1}}",
+		      level, level);
+	kc_buf_printf(&marker, "m{\"document\":\"kcare-loading-1\",%s,\"at\":1795467600,\"up_s\":17}", level);
+	write_seed(dir, "agent", "state", state.data, state.size);
+	write_seed(dir, "agent", "marker", marker.data, marker.size);
+	write_text_seed(
+		dir, "agent", "config",
+		"c# kcare\r\nAUTO_UPDATE = No # x\nPREFIX='12h'\nPREFIX=\"test\" #y\r\nUPDATE_POLICY=LOCAL\n\nX=1\n"
+		"PATCH_SERVER=http://a/#b");
+	write_text_seed(dir, "agent", "sysctl", "y -net.ipv4.conf.eth0/1.forwarding = 1 2\t3 ");
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -158,6 +181,7 @@ int main(int argc, char **argv)
 	write_signed(ctx, argv[1]);
 	write_fixes(argv[1]);
 	write_record(argv[1]);
+	write_agent(argv[1]);
 	write_kallsyms(argv[1]);
 	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {

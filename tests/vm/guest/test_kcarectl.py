@@ -83,6 +83,9 @@ def test_nothing_is_known(kcare):
     assert (info["patch-state"], info["patch-type"], info["status"]) == ("none", "unset", "unsupported")
     refused(kcare("--update"), "nothing", "nothing-to-do", "--import-patch", info["kernel-id"])
     refused(kcare("--unload"), "nothing", "nothing-to-do")
+    refused(kcare("--smart-update"), "nothing", "nothing-to-do")
+    lab.CONFIG.write_text("UPDATE_POLICY=LOCAL\nIGNORE_UNKNOWN_KERNEL=True\n")
+    assert kcare("--smart-update").ok().out == ""
 
 
 def test_in_up_and_out(host):
@@ -178,19 +181,34 @@ def test_a_crash_with_the_only_level_keeps_it_out(host):
     host("--update").ok()
 
 
+def start_watch():
+    watch = subprocess.Popen(["kcarectl", "--confirm-later"])
+    stack = pathlib.Path(f"/proc/{watch.pid}/stack")
+    lab.wait_until(lambda: "sigtimedwait" in stack.read_text(), what="the watch waiting")
+    return watch
+
+
 def test_the_marker_goes_after_a_while(host):
     host.bring(1)
     host("--update").ok()
     marker = json.loads(LOADING.read_text())
-    watch = subprocess.Popen(["kcarectl", "--confirm-later"])
-    stack = pathlib.Path(f"/proc/{watch.pid}/stack")
-    lab.wait_until(lambda: "nanosleep" in stack.read_text(), what="the watch waiting")
+    watch = start_watch()
     LOADING.write_text(json.dumps(marker | {"up_s": marker["up_s"] - 298}))
     assert host("--confirm-later").ok().seconds < 30  # two seconds are missing
     assert not LOADING.exists()
     assert watch.poll() is None  # it waits for five minutes
     watch.kill()
     watch.wait()
+
+
+def test_a_shutdown_in_good_order_is_no_crash(host):
+    host.bring(1)
+    host("--update").ok()
+    watch = start_watch()
+    assert LOADING.exists()
+    watch.terminate()
+    assert watch.wait(timeout=30) == 0
+    assert not LOADING.exists()
 
 
 def test_a_refused_load_leaves_no_marker(host):
@@ -235,6 +253,18 @@ def test_the_configuration(host):
     assert "bad-config" in host("--status").err
     assert ":1: expected KEY=VALUE" in host("--unload").ok().err  # taking out works all the same
     assert not lab.livepatches()
+
+
+def test_a_damaged_state(host):
+    host.bring(1)
+    host("--update").ok()
+    STATE.write_text("{")
+    for option in ("--info", "--update", "--smart-update"):
+        refused(host(option), "input", "corrupt", f"{STATE} is damaged", "remove it")
+    assert "is damaged" in host("--unload").ok().err
+    assert not lab.livepatches()
+    STATE.unlink()
+    host("--update").ok()
 
 
 def test_one_at_a_time(host):
