@@ -78,7 +78,7 @@ struct kc_error *kc_cache_newest(const char *kernel_id, const char *type, const 
 	KC_TRY(scan(crashes, level, &n_files, n_left_out));
 	if (n_files || !strcmp(type, DEFAULT_TYPE))
 		return NULL;
-	strcpy(level->type, DEFAULT_TYPE);
+	memcpy(level->type, DEFAULT_TYPE, sizeof(DEFAULT_TYPE));
 	return scan(crashes, level, &n_files, n_left_out);
 }
 

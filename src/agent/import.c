@@ -15,12 +15,12 @@
 #include "base/file.h"
 
 #define SUFFIX ".kpatch"
-#define FILE_SIZE_MAX ((size_t)258 << 20) /* patch_file.c refuses what is larger */
 
 struct importer {
 	struct kc_ctx *ctx;
 	const struct kc_keyring *keyring;
 	const struct kc_kernel *kernel;
+	struct kc_state *state;
 	struct kc_imported *imported;
 	size_t n_imported;
 };
@@ -29,7 +29,7 @@ struct importer {
 static struct kc_error *read_patch(const struct importer *importer, const char *path, struct kc_buf *file,
 				   struct kc_patch **patch)
 {
-	int err = kc_file_read_now(path, FILE_SIZE_MAX, file);
+	int err = kc_file_read_now(path, KC_PATCH_FILE_MAX, file);
 
 	if (err == -EFBIG)
 		return kc_error_new(KC_ERR_LIMIT, "%s: too large for a patch file", path);
@@ -43,20 +43,20 @@ static struct kc_error *read_patch(const struct importer *importer, const char *
 	return NULL;
 }
 
-/* Is exactly this file in the cache? */
-static bool is_cached(struct kc_ctx *ctx, const struct kc_level *level)
+/* Is exactly this file in the cache? A crash with another build of the level says nothing about this one. */
+static struct kc_error *look_for_other_build(struct importer *importer, const struct kc_level *level, bool *was_there)
 {
-	kc_autofree char *path = kc_cache_path(level);
-	kc_autobuf struct kc_buf file = { 0 };
+	const struct kc_crash *crash = kc_state_find_crash(importer->state, level);
 	char hash[KC_SHA256_TEXT_SIZE];
+	bool exists = kc_level_file_hash(level, hash);
 
-	if (!path || kc_file_read_now(path, FILE_SIZE_MAX, &file))
-		return false;
-	kc_sha256_text(file.data, file.size, hash);
-	if (!strcmp(hash, level->hash))
-		return true;
-	kc_warning(ctx, "%s was another build of level %u; it is replaced", path, level->number);
-	return false;
+	*was_there = exists && !strcmp(hash, level->hash);
+	if (exists && !*was_there)
+		kc_warning(importer->ctx, "the cache had another build of level %u; it is replaced", level->number);
+	if (!crash || !strcmp(crash->level.hash, level->hash))
+		return NULL;
+	kc_state_drop_crash(importer->state, level);
+	return kc_state_write(importer->state);
 }
 
 static struct kc_error *keep(struct importer *importer, const char *path, const struct kc_buf *file,
@@ -72,7 +72,7 @@ static struct kc_error *keep(struct importer *importer, const char *path, const 
 	if (!added->path || !added->release)
 		return kc_error_no_memory();
 	added->is_for_this_kernel = !strcmp(patch->manifest.target, importer->kernel->kernel_id);
-	added->was_there = is_cached(importer->ctx, &added->level);
+	KC_TRY(look_for_other_build(importer, &added->level, &added->was_there));
 	return added->was_there ? NULL : kc_cache_put(&added->level, file->data, file->size);
 }
 
@@ -82,7 +82,7 @@ static struct kc_error *import_file(struct importer *importer, const char *path,
 	kc_autobuf struct kc_buf file = { 0 };
 
 	KC_TRY(read_patch(importer, path, &file, &patch));
-	return only_check ? NULL : keep(importer, path, &file, patch);
+	return patch && !only_check ? keep(importer, path, &file, patch) : NULL;
 }
 
 static int is_patch_name(const struct dirent *entry)
@@ -142,7 +142,7 @@ struct kc_error *kc_agent_import_patch(struct kc_ctx *ctx, const char *path, str
 	KC_CLEANUP_STATE struct kc_state state = { 0 };
 	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
 	kc_autoclose int lock = -1;
-	struct importer importer = { .ctx = ctx, .kernel = &kernel };
+	struct importer importer = { .ctx = ctx, .kernel = &kernel, .state = &state };
 	struct kc_error *err;
 
 	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));

@@ -78,7 +78,7 @@ static struct kc_error *read_version(const struct kc_kernel *kernel, const struc
 		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", KC_PATH_PROC_VERSION);
 	if (!kernel && (!state->kernel_version || strcmp(state->kernel_version, text.data)))
 		return kc_error_not_found();
-	strcpy(info->kernel_id, id);
+	memcpy(info->kernel_id, id, KC_KERNEL_ID_SIZE);
 	info->version = strndup(text.data, strcspn(text.data, "\n"));
 	return info->version ? NULL : kc_error_no_memory();
 }

@@ -14,7 +14,7 @@ void kc_loaded_type(const char *module, char type[KC_TYPE_SIZE])
 	if (name[size] == '_' && size < KC_TYPE_SIZE)
 		snprintf(type, KC_TYPE_SIZE, "%.*s", (int)size, name);
 	else
-		strcpy(type, "default");
+		memcpy(type, "default", sizeof("default"));
 }
 
 struct kc_error *kc_loaded_read(struct kc_ctx *ctx, struct kc_loaded *loaded)

@@ -46,7 +46,7 @@ bool kc_agent_json_copy(const json_t *json, const char *key, char *text, size_t 
 
 	if (!value || strlen(value) >= size)
 		return false;
-	strcpy(text, value);
+	memcpy(text, value, strlen(value) + 1);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 #include "agent/lock.h"
 #include "agent/sysctl.h"
 #include "agent/update.h"
+#include "base/file.h"
 
 struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel)
 {
@@ -26,7 +27,7 @@ struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struc
 	state->kernel_version = strdup(kernel->version);
 	if (!state->kernel_version)
 		return kc_error_no_memory();
-	strcpy(state->kernel_id, kernel->kernel_id);
+	memcpy(state->kernel_id, kernel->kernel_id, KC_KERNEL_ID_SIZE);
 	return kc_state_write(state);
 }
 
@@ -38,6 +39,17 @@ void kc_level_of_patch(const struct kc_patch *patch, struct kc_level *level)
 	snprintf(level->kernel_id, sizeof(level->kernel_id), "%s", manifest->target);
 	snprintf(level->type, sizeof(level->type), "%s", manifest->type);
 	snprintf(level->hash, sizeof(level->hash), "%s", patch->hash);
+}
+
+bool kc_level_file_hash(const struct kc_level *level, char hash[KC_SHA256_TEXT_SIZE])
+{
+	kc_autofree char *path = kc_cache_path(level);
+	kc_autobuf struct kc_buf file = { 0 };
+
+	if (!path || kc_file_read_now(path, KC_PATCH_FILE_MAX, &file))
+		return false;
+	kc_sha256_text(file.data, file.size, hash);
+	return true;
 }
 
 /* ---- update ---- */
@@ -90,6 +102,20 @@ static struct kc_error *choose(struct update *update)
 	return NULL;
 }
 
+/* A level that was built again: the kernel cannot take a module of the same name, and nobody should believe it has. */
+static void warn_of_another_build(const struct update *update)
+{
+	const struct kc_level *applied = &update->state.applied.level;
+	char hash[KC_SHA256_TEXT_SIZE];
+
+	if (kc_level_is_same(applied, &update->level) && kc_level_file_hash(&update->level, hash) &&
+	    strcmp(hash, applied->hash))
+		kc_warning(update->ctx,
+			   "the cache has another build of level %u than the kernel: 'kcarectl --unload' and then "
+			   "'kcarectl --update' applies it, or give it a higher level",
+			   applied->number);
+}
+
 /* Never below a level of the same type that is in: that takes an --unload first. */
 static bool is_in_already(const struct update *update)
 {
@@ -100,6 +126,8 @@ static bool is_in_already(const struct update *update)
 	if (loaded->level > update->level.number)
 		kc_info(update->ctx, "level %u is in the kernel, which is newer than what the cache has (%u)",
 			loaded->level, update->level.number);
+	if (loaded->level == update->level.number)
+		warn_of_another_build(update);
 	return loaded->level >= update->level.number;
 }
 

@@ -6,6 +6,8 @@
 #include "agent/state.h"
 #include "apply/kernel.h"
 
+#define KC_PATCH_FILE_MAX ((size_t)258 << 20) /* more is not read; patch_file.c refuses it anyway */
+
 /*
  * How every run that holds the lock begins: the state, the running kernel, whose id the state now knows, and the crash
  * guard brought up to date. Both are the caller's to clear, also after an error.
@@ -13,6 +15,9 @@
 struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel);
 /* The level that a verified patch file is. */
 void kc_level_of_patch(const struct kc_patch *patch, struct kc_level *level);
+
+/* The hash of the file that the cache has for a level; false when it cannot be read. */
+bool kc_level_file_hash(const struct kc_level *level, char hash[KC_SHA256_TEXT_SIZE]);
 
 #define KC_CLEANUP_KERNEL KC_CLEANUP(kc_kernel_clear)
 

@@ -21,7 +21,7 @@ static struct kc_error *run_agent(char **argv)
 	path[size < 0 ? 0 : size] = '\0';
 	slash = strrchr(path, '/');
 	if (slash) {
-		strcpy(slash + 1, AGENT);
+		memcpy(slash + 1, AGENT, sizeof(AGENT));
 		execv(path, argv);
 	}
 	execv(KC_LIBEXECDIR "/" AGENT, argv);

@@ -335,6 +335,7 @@ static void assert_not_imported(struct fixture *f, const char *fixed, enum kc_er
 
 static void a_folder_is_imported(void **state)
 {
+	KC_CLEANUP_STATE struct kc_state remembered = { 0 };
 	struct fixture *f = *state;
 	struct kc_imported *imported;
 	size_t n;
@@ -358,9 +359,12 @@ static void a_folder_is_imported(void **state)
 	assert_true(imported[0].was_there);
 	kc_imported_free(imported, n);
 	put_level(f, "default", 3);
+	put_marker(f, OTHER_BOOT, 1); /* with a file of another hash */
 	assert_null(import(f, "/in/a.kpatch", &imported, &n));
 	assert_false(imported[0].was_there);
 	assert_non_null(strstr(f->host.log.data, "another build of level 3"));
+	assert_null(kc_state_read(&remembered));
+	assert_int_equal(remembered.n_crashes, 0);
 	kc_imported_free(imported, n);
 }
 

@@ -97,6 +97,9 @@ def test_in_up_and_out(host):
     assert host.status() == 0
     again = host("-u").ok()
     assert "applied" not in again.out and again.out.endswith("Kernel is safe\n")
+    time.sleep(1.1)  # so that it is another file
+    host.bring(1)
+    assert "another build of level 1" in host("--update").ok().err
     host.bring(2)
     assert host.status() == 2
     assert "kpatch-note: patch level 2 (default) is in the cache" in host("-i").ok().out
