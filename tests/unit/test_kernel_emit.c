@@ -46,7 +46,8 @@ static const char TEMPLATE[] =
 static const char SYMVERS[] = "0x11223344\texported\tvmlinux\tEXPORT_SYMBOL_GPL\t\n"
 			      "0x00000055\t__kcare_call\tkcare\tEXPORT_SYMBOL_GPL\tKCARE\n"
 			      "0x00000066\tkcare_arena\tkcare\tEXPORT_SYMBOL_GPL\t\n"
-			      "0x00000099\tfar_away\tdrivers/far/far-away\tEXPORT_SYMBOL_GPL\t\n";
+			      "0x00000099\tfar_away\tdrivers/far/far-away\tEXPORT_SYMBOL_GPL\t\n"
+			      "0x000000aa\t__tracepoint_far\tdrivers/far/far-away\tEXPORT_SYMBOL_GPL\t\n";
 
 #define FLAGS                                                                                                  \
 	"-O2 -mcmodel=kernel -fno-pic -fno-pie -mno-red-zone -ffreestanding -fcf-protection=none -fno-common " \
@@ -440,6 +441,25 @@ static void jump_label_of_a_module_is_refused(void **state)
 	fix_close(&fix);
 }
 
+/* Its label is there, with a key that is always off. */
+static void tracepoint_of_a_module_stays_silent(void **state)
+{
+	const struct kc_elf_rela *key;
+	struct fix fix;
+
+	(void)state;
+	fix_make(&fix, true,
+		 "s/return operation(x);/{ asm goto(\"1: jmp %l[on]\\\\n .pushsection __jump_table, \\\\\"aw\\\\\"\\\\n"
+		 ".balign 8\\\\n .long 1b - .\\\\n .long %l[on] - .\\\\n .quad __tracepoint_far + 2 - .\\\\n"
+		 ".popsection\" : : : : on); return 1; on: return operation(x); }/");
+	key = rela_at(section(&fix, "__jump_table"), 8);
+	assert_int_equal(key->type, R_X86_64_PC64);
+	assert_int_equal(key->addend & 3, 2);
+	assert_string_equal(key->symbol->section->name, ".bss");
+	assert_true(key->symbol->section->size >= 16);
+	fix_close(&fix);
+}
+
 #define ENTRY(kind) "__attribute__((used, section(\".kcare." kind "\"), aligned(8)))"
 
 static void collects_what_a_fix_brings(void **state)
@@ -539,7 +559,7 @@ static void symvers_are_read(void **state)
 
 	(void)state;
 	must(kc_kernel_symvers_parse(SYMVERS, &symvers));
-	assert_int_equal(symvers.n_exports, 4);
+	assert_int_equal(symvers.n_exports, 5);
 	assert_int_equal(kc_kernel_symvers_find(&symvers, "exported")->crc, 0x11223344);
 	assert_string_equal(kc_kernel_symvers_find(&symvers, "far_away")->module, "far_away");
 	assert_string_equal(kc_kernel_symvers_find(&symvers, "__kcare_call")->name_space, "KCARE");
@@ -564,6 +584,7 @@ int main(void)
 		cmocka_unit_test(called_new_function_does_not_pin),
 		cmocka_unit_test(symbols_of_modules_wait_for_the_module),
 		cmocka_unit_test(jump_label_of_a_module_is_refused),
+		cmocka_unit_test(tracepoint_of_a_module_stays_silent),
 		cmocka_unit_test(collects_what_a_fix_brings),
 		cmocka_unit_test(unknown_symbol_is_refused),
 		cmocka_unit_test(call_that_never_returns_goes_through_a_stub),

@@ -39,7 +39,7 @@ struct kc_kernel_emit_options {
 	const char *module_name;    /* "kcare_livepatch_3" */
 	const char *const *objtool; /* argv up to the object, NULL-terminated; NULL: this kernel has none */
 	const char *const *allowed; /* rules to let pass, NULL-terminated */
-	const char *work_dir;	    /* an empty folder */
+	const char *work_dir;	    /* an empty folder; patch.o and linked.o stay in it */
 	/* what kcare.ko shows while the patch is in */
 	uint32_t level;
 	const char *effective_version;
