@@ -58,10 +58,11 @@ struct fix {
 	struct workshop shop;
 	struct kc_ctx *ctx;
 	struct kc_kernel_object *image, *module;
-	struct kc_kernel_placement *placement;
 	struct kc_kernel_layout layout;
-	struct kc_kernel_diff diff_options;
-	struct kc_diff *diff;
+	struct kc_kernel_diff diff_options[2];
+	struct kc_kernel_placement *placements[2]; /* of part.c, and of rest.c where a test changes it, too */
+	struct kc_diff *diffs[2];
+	size_t n_objects;
 	struct kc_kernel_emit_options options;
 	struct kc_kernel_emitted emitted;
 	struct kc_buf out;
@@ -73,8 +74,10 @@ static void fix_close(struct fix *fix)
 	kc_elf_free(fix->result);
 	kc_buf_free(&fix->out);
 	kc_kernel_emitted_clear(&fix->emitted);
-	kc_diff_free(fix->diff);
-	kc_kernel_placement_free(fix->placement);
+	for (size_t i = 0; i < fix->n_objects; i++) {
+		kc_diff_free(fix->diffs[i]);
+		kc_kernel_placement_free(fix->placements[i]);
+	}
 	kc_kernel_object_free(fix->module);
 	kc_kernel_object_free(fix->image);
 	kc_ctx_free(fix->ctx);
@@ -87,21 +90,36 @@ static void must(struct kc_error *err)
 		fail_msg("%s: %s", kc_error_code_name(kc_error_code(err)), kc_error_message(err));
 }
 
-static void compare(struct fix *fix)
+/* The change that the sed script `edit` makes to NAME.c, of which NAME.o is in the image or module. */
+static void change(struct fix *fix, const char *name, const char *edit)
 {
 	static const char *const allowed[] = { "static-key", NULL };
 	struct workshop *shop = &fix->shop;
+	struct kc_kernel_diff *target = &fix->diff_options[fix->n_objects];
 	struct kc_diff_options options;
-	struct kc_elf *orig = workshop_elf(shop, "orig.o");
+	struct kc_elf *objects[3];
+	char object[32];
 
-	fix->diff_options = (struct kc_kernel_diff){ .layout = &fix->layout, .orig = orig, .allowed = allowed };
-	fix->diff_options.is_module = fix->module;
-	kc_kernel_diff_options(&fix->diff_options, &options);
+	workshop_write(shop, "edit.sed", edit);
+	workshop_run(shop,
+		     "CC='gcc -g " FLAGS " -ffunction-sections -fdata-sections'; $CC -c %s.c -o %s-orig.o;"
+		     "sed -i -f edit.sed %s.c; $CC -c %s.c -o %s-patched.o",
+		     name, name, name, name, name);
+	for (int i = 0; i < 3; i++) {
+		snprintf(object, sizeof(object), "%s%s.o", name, (const char *[]){ "", "-orig", "-patched" }[i]);
+		objects[i] = workshop_elf(shop, object);
+	}
+	*target = (struct kc_kernel_diff){ .layout = &fix->layout, .orig = objects[1], .allowed = allowed };
+	target->is_module = fix->module;
+	kc_kernel_diff_options(target, &options);
 	options.is_kernel = false; /* no fentry here */
-	must(kc_diff_objects(fix->ctx, orig, workshop_elf(shop, "patched.o"), &options, &fix->diff));
+	must(kc_kernel_placement_find(fix->ctx, fix->module ? fix->module : fix->image, objects[0],
+				      &fix->placements[fix->n_objects]));
+	must(kc_diff_objects(fix->ctx, objects[1], objects[2], &options, &fix->diffs[fix->n_objects]));
+	fix->n_objects++;
 }
 
-/* A small kernel, and the change that the sed script `edit` makes to its part.c; `module`: part.c is in small.ko. */
+/* A small kernel, and a change to its part.c; `is_module`: to that in small.ko. */
 static void fix_open(struct fix *fix, bool is_module, const char *edit)
 {
 	struct workshop *shop = &fix->shop;
@@ -113,10 +131,7 @@ static void fix_open(struct fix *fix, bool is_module, const char *edit)
 	if (is_module)
 		small_kernel_make_module(shop);
 	workshop_write(shop, "template.c", TEMPLATE);
-	workshop_write(shop, "edit.sed", edit);
-	workshop_run(shop, "CC='gcc -g " FLAGS "'; SPLIT='-ffunction-sections -fdata-sections'; mkdir work;"
-			   "$CC -c template.c; $CC $SPLIT -c part.c -o orig.o; sed -i -f edit.sed part.c;"
-			   "$CC $SPLIT -c part.c -o patched.o");
+	workshop_run(shop, "mkdir work; gcc -g " FLAGS " -c template.c");
 	fix->image = small_kernel_open(shop, "vmlinux");
 	if (is_module)
 		fix->module = small_kernel_open(shop, "small.ko");
@@ -128,21 +143,20 @@ static void fix_open(struct fix *fix, bool is_module, const char *edit)
 							.effective_version = "6.1.0-9",
 							.cvelist = "CVE-2026-1\n" };
 	must(kc_kernel_layout_read(fix->options.template_elf, &fix->layout));
-	must(kc_kernel_placement_find(fix->ctx, is_module ? fix->module : fix->image, workshop_elf(shop, "part.o"),
-				      &fix->placement));
-	compare(fix);
+	change(fix, "part", edit);
 }
 
 static struct kc_error *emit(struct fix *fix)
 {
-	struct kc_kernel_emit_object object = { "part.c", fix->diff, fix->placement };
+	struct kc_kernel_emit_object objects[] = { { "part.c", fix->diffs[0], fix->placements[0] },
+						   { "rest.c", fix->diffs[1], fix->placements[1] } };
 	char template[128], work[128];
 
 	snprintf(template, sizeof(template), "%s/template.o", fix->shop.dir);
 	snprintf(work, sizeof(work), "%s/work", fix->shop.dir);
 	fix->options.template_path = template;
 	fix->options.work_dir = work;
-	KC_TRY(kc_kernel_emit(fix->ctx, &object, 1, &fix->options, &fix->emitted, &fix->out));
+	KC_TRY(kc_kernel_emit(fix->ctx, objects, fix->n_objects, &fix->options, &fix->emitted, &fix->out));
 	return kc_elf_parse(fix->ctx, "result.ko", fix->out.data, fix->out.size, &fix->result);
 }
 
@@ -533,6 +547,36 @@ static void call_that_never_returns_goes_through_a_stub(void **state)
 	fix_close(&fix);
 }
 
+static void objects_of_one_fix_know_each_other(void **state)
+{
+	const struct kc_elf_symbol *added;
+	const struct kc_elf_section *text;
+	size_t n = 0;
+	struct fix fix;
+
+	(void)state;
+	fix_open(&fix, false,
+		 "s/return operation(x);/{ extern int added(int), new_count; return added(x) + rest(0, new_count); }/");
+	change(&fix, "rest",
+	       "s/^int rest(/int new_count = 4;\\nint added(int x) { return x * 7 + new_count; }\\n&/; s/shared += "
+	       "/shared -= /");
+	must(emit(&fix));
+	added = symbol(&fix, "added");
+	assert_non_null(added);
+	text = section(&fix, ".text");
+	for (size_t i = 0; i < text->n_relas; i++)
+		n += text->relas[i].symbol->section == text && text->relas[i].addend == (int64_t)added->value - 4;
+	assert_int_equal(n, 1);
+	/* calls of a changed function go to the new one at once */
+	assert_int_equal(count_uses(&fix, ".klp.sym.vmlinux.rest,1"), 0);
+	assert_string_equal(fix.emitted.functions[0], "vmlinux:exported");
+	assert_string_equal(fix.emitted.functions[1], "vmlinux:rest");
+	assert_int_equal(fix.emitted.globals.n_items, 1);
+	assert_string_equal(fix.emitted.globals.items[0].name, "rest.c:new_count");
+	assert_true(count_uses(&fix, "kcare_arena") >= 2);
+	fix_close(&fix);
+}
+
 static void equal_inputs_give_equal_modules(void **state)
 {
 	struct kc_kernel_emitted second = { 0 };
@@ -588,6 +632,7 @@ int main(void)
 		cmocka_unit_test(collects_what_a_fix_brings),
 		cmocka_unit_test(unknown_symbol_is_refused),
 		cmocka_unit_test(call_that_never_returns_goes_through_a_stub),
+		cmocka_unit_test(objects_of_one_fix_know_each_other),
 		cmocka_unit_test(equal_inputs_give_equal_modules),
 		cmocka_unit_test(symvers_are_read),
 	};
