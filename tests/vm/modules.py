@@ -9,8 +9,10 @@ import tempfile
 
 from cache import TOP, Failure, Lock, call, digest, drop_unused
 
-SOURCES = [TOP / "tests/vm/modules", TOP / "kmod/kcare.c", TOP / "kmod/kcare_abi.h"]
-NAMES = ["sleepy", "kcare_livepatch_1", "kcare_livepatch_2", "kcare_livepatch_3", "foreign_livepatch", "kcare"]
+SOURCES = [TOP / "tests/vm/modules", *(TOP / "kmod" / name for name in [
+    "kcare.c", "kcare_abi.h", "kcare_fix.h", "kcare_template.h", "template.c"])]
+NAMES = ["sleepy", "kcare_livepatch_1", "kcare_livepatch_2", "kcare_livepatch_3", "foreign_livepatch",
+         "refused_livepatch", "kcare"]
 
 
 def source_files():

@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 
 import kernels
+import secure_boot
 from cache import TOP, Failure, Lock, digest, drop_unused
 
 FIXES = TOP / "tests/vm/fixes"
@@ -59,6 +60,8 @@ class Builder:
             return None, f"the fix could not be derived: {problem}"
         arguments = ["--level", entry.get("level", 1), "--patchset", entry.get("patchset", "K20261123_01"),
                      *entry.get("arguments", [])]
+        if entry.get("signed_modules"):
+            arguments += ["--module-key", secure_boot.Firmware(self.folder.parent).module_key]
         previous = entry.get("previous")
         if previous:
             if built.get(previous) is None:

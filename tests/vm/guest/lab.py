@@ -50,7 +50,14 @@ def livepatches():
 
 
 def in_transition():
-    return any((path / "transition").read_text().strip() == "1" for path in LIVEPATCH.iterdir())
+    return any(is_in_transition(path) for path in LIVEPATCH.iterdir())
+
+
+def is_in_transition(path):
+    try:
+        return (path / "transition").read_text().strip() == "1"
+    except OSError:  # it went in the meantime
+        return False
 
 
 @dataclass
