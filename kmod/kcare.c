@@ -187,7 +187,9 @@ static struct kswitch *switch_find(const char *name)
 {
 	struct kswitch *item;
 
-	list_for_each_entry(item, &switches, node) if (!strcmp(switch_short_name(item), name)) return item;
+	list_for_each_entry (item, &switches, node)
+		if (!strcmp(switch_short_name(item), name))
+			return item;
 	return NULL;
 }
 
@@ -246,8 +248,7 @@ static void switches_show(const char *const *names)
 	struct kswitch *item;
 
 	mutex_lock(&switches_lock);
-	list_for_each_entry(item, &switches, node)
-	{
+	list_for_each_entry (item, &switches, node) {
 		if (is_among(switch_short_name(item), names))
 			switch_show(item);
 		else
@@ -260,8 +261,7 @@ static void switches_free(void)
 {
 	struct kswitch *item, *next;
 
-	list_for_each_entry_safe(item, next, &switches, node)
-	{
+	list_for_each_entry_safe (item, next, &switches, node) {
 		switch_hide(item);
 		kfree(item);
 	}
@@ -381,8 +381,7 @@ static int variable_look(const struct kcare_global *global)
 
 	if (global->offset > KCARE_ARENA_SIZE || global->size > KCARE_ARENA_SIZE - global->offset)
 		return -EINVAL;
-	list_for_each_entry(item, &variables, node)
-	{
+	list_for_each_entry (item, &variables, node) {
 		if (item->id == global->id)
 			return item->offset == global->offset && item->size == global->size ? 1 : -EINVAL;
 		if (item->offset < global->offset + global->size && global->offset < item->offset + item->size)
@@ -429,7 +428,8 @@ static void variables_free(void)
 {
 	struct variable *item, *next;
 
-	list_for_each_entry_safe(item, next, &variables, node) kfree(item);
+	list_for_each_entry_safe (item, next, &variables, node)
+		kfree(item);
 }
 
 static int __init kcare_init(void)
