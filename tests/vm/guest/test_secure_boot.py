@@ -5,9 +5,12 @@ import pathlib
 import pytest
 
 import lab
-from hand_made import module
+from hand_made import Switch, cmdline, module
 
 pytestmark = pytest.mark.guests("secureboot")
+
+
+EXITS = {name: code for code, name in enumerate(lab.EXIT_NAMES)}
 
 
 def variant(kind, name):
@@ -54,12 +57,33 @@ def test_a_changed_module_does_not_either(tmp_path):
     refused(tmp_path / "kcare.ko")
 
 
-def test_a_livepatch_works_under_lockdown():
-    for name in ("sleepy", "kcare", "kcare_livepatch_1"):
-        lab.run("insmod", variant("signed", name)).ok()
-    lab.wait_until(lambda: not lab.in_transition(), 60, "the end of the transition")
-    assert "patched by level 1" in pathlib.Path("/proc/cmdline").read_text()
-    (lab.LIVEPATCH / "kcare_livepatch_1/enabled").write_text("0")
-    lab.wait_until(lambda: not lab.livepatches(), 60, "the end of the patch")
-    for name in ("kcare_livepatch_1", "kcare", "sleepy"):
-        lab.run("rmmod", name).ok()
+@pytest.fixture
+def switch():
+    """The hand-made livepatches need the module whose function they replace."""
+    lab.run("insmod", variant("signed", "sleepy")).ok()
+    yield Switch()
+    lab.run("rmmod", "sleepy").ok()
+
+
+def load(switch, kind):
+    """Level 1, both modules of that kind, by what kcarectl loads with."""
+    command = [str(variant(kind, pathlib.Path(word).stem)) if word.endswith(".ko") else word
+               for word in switch.command("level1", functions=["vmlinux:cmdline_proc_show"])]
+    return lab.run(*command)
+
+
+def test_signed_patches_are_applied_and_removed_under_lockdown(switch):
+    load(switch, "signed").ok()
+    assert cmdline() == "patched by level 1"
+    assert (lab.PROC / "level").read_text() == "1\n"
+    switch("unload").ok()
+    assert "patched" not in cmdline() and not lab.is_loaded("kcare")
+
+
+@pytest.mark.parametrize("kind", ["", "stranger"])
+def test_other_patches_are_refused_with_what_to_do(switch, kind):
+    result = load(switch, kind)
+    assert result.code == EXITS["refused"], str(result)
+    for word in ("error unsigned-module", "mokutil --import"):
+        assert word in result.out, str(result)
+    assert not lab.livepatches() and not lab.is_loaded("kcare")
