@@ -32,7 +32,7 @@ enum {
 /* A field that is filled in when a module comes. */
 struct module_field {
 	const char *module;
-	kc_section_id section;
+	uint32_t section; /* of the linked object */
 	uint64_t offset;
 	uint32_t size;
 };
@@ -50,10 +50,10 @@ struct finisher {
 	struct kc_elf_writer *writer;
 	kc_section_id *sections; /* per section of `linked`; 0: dropped */
 	kc_symbol_id *symbols;	 /* per symbol of `linked`; 0: not needed so far */
+	kc_symbol_id *places;	 /* per section of `linked`: a symbol for its start; 0: not needed so far */
 	kc_section_id klp;	 /* .klp.rela.vmlinux.… */
 	struct module_field *fields;
 	size_t n_fields;
-	uint64_t last_name; /* of the last field's module, in .rodata.kcare_names */
 	struct module_relas *relas;
 	size_t n_relas;
 	const char **versioned; /* names that need a version */
@@ -66,6 +66,7 @@ static void finisher_clear(struct finisher *finisher)
 	kc_elf_writer_free(finisher->writer);
 	free(finisher->sections);
 	free(finisher->symbols);
+	free(finisher->places);
 	free(finisher->fields);
 	free(finisher->relas);
 	free(finisher->versioned);
@@ -449,8 +450,7 @@ static struct kc_error *add_module_rela(struct finisher *finisher, const struct 
 			"the patch is loaded (%s), but the module may come later; let the fix refer to it by "
 			"a pointer",
 			import->module, import->symbol, section->name);
-	*field = (struct module_field){ import->module, finisher->sections[section->index], rela->offset,
-					kc_elf_rela_size(rela->type) };
+	*field = (struct module_field){ import->module, section->index, rela->offset, kc_elf_rela_size(rela->type) };
 	KC_TRY(get_symbol(finisher, rela->symbol, &symbol));
 	KC_TRY(get_module_relas(finisher, section, import->module, &relas));
 	return kc_elf_writer_add_rela(finisher->writer, relas, rela->offset, rela->type, symbol, rela->addend)
@@ -560,6 +560,30 @@ static struct kc_error *define_fields(struct finisher *finisher, kc_section_id *
 	return NULL;
 }
 
+static kc_symbol_id get_place(struct finisher *finisher, uint32_t section)
+{
+	kc_symbol_id *place = &finisher->places[section];
+
+	if (!*place)
+		*place = kc_elf_writer_add_symbol(finisher->writer, "", STB_LOCAL, STT_SECTION,
+						  finisher->sections[section], 0, 0);
+	return *place;
+}
+
+/* One struct kcare_klp_field at the end of `table`; `name` is its module's, in the section of `names`. */
+static bool write_field(struct finisher *finisher, kc_section_id table, const struct module_field *field,
+			kc_symbol_id names, uint64_t name)
+{
+	struct kc_elf_writer *writer = finisher->writer;
+	uint64_t at = kc_elf_writer_section_size(writer, table);
+	kc_symbol_id place = get_place(finisher, field->section);
+
+	kc_elf_writer_append(writer, table, 8, NULL, FIELD_SIZE);
+	kc_elf_writer_set(writer, table, at + FIELD_LENGTH, &field->size, sizeof(field->size));
+	return place && kc_elf_writer_add_rela(writer, table, at, R_X86_64_64, names, (int64_t)name) &&
+	       kc_elf_writer_add_rela(writer, table, at + FIELD_PLACE, R_X86_64_64, place, (int64_t)field->offset);
+}
+
 /* An array of struct kcare_klp_field, ended by an empty one. */
 static struct kc_error *write_fields(struct finisher *finisher, kc_section_id table)
 {
@@ -567,25 +591,20 @@ static struct kc_error *write_fields(struct finisher *finisher, kc_section_id ta
 	kc_section_id names =
 		kc_elf_writer_add_section(writer, ".rodata.kcare_names", SHT_PROGBITS, SHF_ALLOC, 1, 0, NULL, 0);
 	kc_symbol_id names_symbol = kc_elf_writer_add_symbol(writer, "", STB_LOCAL, STT_SECTION, names, 0, 0);
+	const char *last = "";
+	uint64_t name = 0;
 
 	if (!names || !names_symbol)
 		return kc_error_no_memory();
 	for (size_t i = 0; i < finisher->n_fields; i++) {
 		const struct module_field *field = &finisher->fields[i];
-		uint64_t at = kc_elf_writer_section_size(writer, table),
-			 name = kc_elf_writer_section_size(writer, names);
-		kc_symbol_id place = kc_elf_writer_add_symbol(writer, "", STB_LOCAL, STT_SECTION, field->section, 0, 0);
 
-		if (i > 0 && !strcmp(field->module, finisher->fields[i - 1].module))
-			name = finisher->last_name;
-		else
+		if (strcmp(field->module, last) != 0) {
+			name = kc_elf_writer_section_size(writer, names);
 			kc_elf_writer_append(writer, names, 1, field->module, strlen(field->module) + 1);
-		finisher->last_name = name;
-		kc_elf_writer_append(writer, table, 8, NULL, FIELD_SIZE);
-		kc_elf_writer_set(writer, table, at + FIELD_LENGTH, &field->size, sizeof(field->size));
-		if (!place || !kc_elf_writer_add_rela(writer, table, at, R_X86_64_64, names_symbol, (int64_t)name) ||
-		    !kc_elf_writer_add_rela(writer, table, at + FIELD_PLACE, R_X86_64_64, place,
-					    (int64_t)field->offset))
+		}
+		last = field->module;
+		if (!write_field(finisher, table, field, names_symbol, name))
 			return kc_error_no_memory();
 	}
 	kc_elf_writer_append(writer, table, 8, NULL, FIELD_SIZE);
@@ -599,7 +618,10 @@ static struct kc_error *finisher_init(struct finisher *finisher, struct kernel_e
 	finisher->writer = kc_elf_writer_new();
 	finisher->sections = calloc(finisher->linked->n_sections + 1, sizeof(*finisher->sections));
 	finisher->symbols = calloc(finisher->linked->n_symbols + 1, sizeof(*finisher->symbols));
-	return finisher->writer && finisher->sections && finisher->symbols ? NULL : kc_error_no_memory();
+	finisher->places = calloc(finisher->linked->n_sections + 1, sizeof(*finisher->places));
+	if (!finisher->writer || !finisher->sections || !finisher->symbols || !finisher->places)
+		return kc_error_no_memory();
+	return NULL;
 }
 
 /* Before all other relocation sections. It relocates nothing, but must name a section that is loaded. */
