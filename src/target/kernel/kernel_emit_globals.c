@@ -95,6 +95,17 @@ static char *make_unique_name(const struct kernel_emitter *emitter, const struct
 	return name;
 }
 
+/* By which kcare.ko knows a variable. */
+static uint64_t make_id(const char *name)
+{
+	uint8_t hash[KC_SHA256_SIZE];
+	uint64_t id;
+
+	kc_sha256(name, strlen(name), hash);
+	memcpy(&id, hash, sizeof(id));
+	return id;
+}
+
 static struct kc_error *add(struct kc_kernel_globals *globals, const char *name, uint64_t offset, uint64_t size,
 			    uint64_t align)
 {
@@ -119,22 +130,53 @@ struct kc_error *kc_kernel_globals_begin(struct kernel_emitter *emitter)
 	return NULL;
 }
 
-/* Behind all others. */
+/* A variable that lies within [start, end), or NULL. */
+static const struct kc_kernel_global *find_overlap(const struct kc_kernel_globals *globals, uint64_t start,
+						   uint64_t end)
+{
+	for (size_t i = 0; i < globals->n_items; i++) {
+		const struct kc_kernel_global *global = &globals->items[i];
+
+		if (global->offset < end && start < global->offset + global->size)
+			return global;
+	}
+	return NULL;
+}
+
+/* The first free place in [from, to); false: there is none. */
+static bool find_room(const struct kc_kernel_globals *globals, uint64_t from, uint64_t to, uint64_t size,
+		      uint64_t align, uint64_t *place)
+{
+	const struct kc_kernel_global *other;
+
+	*place = (from + align - 1) & ~(align - 1);
+	while (*place + size <= to) {
+		other = find_overlap(globals, *place, *place + size);
+		if (!other)
+			return true;
+		*place = (other->offset + other->size + align - 1) & ~(align - 1);
+	}
+	return false;
+}
+
+/*
+ * Where the name's hash says, or the next free place behind it: so that patches that know nothing of each other (two
+ * types, a level that was built anew) agree on most variables, and do not take each other's.
+ */
 static struct kc_error *place(struct kernel_emitter *emitter, const char *name, uint64_t size, uint64_t align)
 {
 	struct kc_kernel_globals *globals = &emitter->emitted->globals;
-	uint64_t end = 0;
+	uint64_t start, offset;
 
-	for (size_t i = 0; i < globals->n_items; i++)
-		if (globals->items[i].offset + globals->items[i].size > end)
-			end = globals->items[i].offset + globals->items[i].size;
-	end = (end + align - 1) & ~(align - 1);
-	if (size > ARENA_SIZE || end > ARENA_SIZE - size)
-		return kc_error_rule("arena",
-				     "%s: no room for its %llu bytes: new variables of all levels together may "
-				     "have %d; let the fix allocate it in a pre_patch callback",
-				     name, (unsigned long long)size, ARENA_SIZE);
-	return add(globals, name, end, size, align);
+	start = size <= ARENA_SIZE ? make_id(name) % (ARENA_SIZE - size + 1) : 0;
+	if (!find_room(globals, start, ARENA_SIZE, size, align, &offset) &&
+	    !find_room(globals, 0, ARENA_SIZE, size, align, &offset))
+		return kc_error_rule(
+			"arena",
+			"%s: no room for its %llu bytes: new variables of all levels together may have %d; "
+			"let the fix allocate it in a pre_patch callback",
+			name, (unsigned long long)size, ARENA_SIZE);
+	return add(globals, name, offset, size, align);
 }
 
 struct kc_error *kc_kernel_global_add(struct kernel_emitter *emitter, const struct kernel_unit *unit,
@@ -174,12 +216,11 @@ static struct kc_error *emit_global(struct kernel_emitter *emitter, kc_section_i
 				    const struct kc_kernel_global *global, const struct kc_diff_item *item)
 {
 	uint32_t place[2] = { (uint32_t)global->offset, (uint32_t)global->size };
-	uint8_t entry[GLOBAL_SIZE] = { 0 }, hash[KC_SHA256_SIZE];
-	uint64_t at;
+	uint8_t entry[GLOBAL_SIZE] = { 0 };
+	uint64_t id = make_id(global->name), at;
 
-	kc_sha256(global->name, strlen(global->name), hash);
 	memcpy(entry, place, sizeof(place));
-	memcpy(entry + GLOBAL_ID, hash, 8);
+	memcpy(entry + GLOBAL_ID, &id, sizeof(id));
 	at = kc_kernel_output_append(emitter, table, 8, entry, sizeof(entry));
 	if (is_zero(item))
 		return NULL;
