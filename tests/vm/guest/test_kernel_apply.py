@@ -79,6 +79,32 @@ def test_who_is_moved_on_does_not_see_it(switch, sleepy, freezer):
     assert reader.saw() == 0
 
 
+def state_of(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
+
+
+def test_everybody_is_left_as_he_was(switch, sleepy):
+    stopped, traced = subprocess.Popen(["sleep", "600"]), subprocess.Popen(["strace", "-f", "-o", "/dev/null", "sleep", "600"])
+    try:
+        child = pathlib.Path(f"/proc/{traced.pid}/task/{traced.pid}/children")
+        lab.wait_until(lambda: child.read_text() and state_of(int(child.read_text()))["State"] == "S", what="strace's child")
+        stopped.send_signal(signal.SIGSTOP)
+        lab.wait_until(lambda: state_of(stopped.pid)["State"] == "T", what="the stopped process")
+        for action in ("level1", "unload"):
+            switch(action, "--freezer", "full").ok()
+            assert state_of(stopped.pid)["State"] == "T" and state_of(stopped.pid)["TracerPid"] == "0"
+            assert state_of(int(child.read_text()))["TracerPid"] == str(traced.pid)
+        stopped.send_signal(signal.SIGCONT)
+        lab.wait_until(lambda: state_of(stopped.pid)["State"] == "S", what="the process going on")
+        assert stopped.poll() is None and traced.poll() is None
+    finally:
+        for process in (stopped, traced):
+            process.kill()  # a strace that is killed lets its child go on
+            process.wait(timeout=30)
+        lab.run("killall", "sleep")
+
+
 def test_the_kernels_own_signal_shows(switch, sleepy):
     """Why `none` is not the default."""
     reader = Restless()
