@@ -2,6 +2,7 @@
 #include "build/apt_sources.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <glob.h>
 #include <string.h>
 
@@ -148,18 +149,26 @@ static struct kc_error *write_file(const char *dir, const char *name, const stru
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
 }
 
-struct kc_error *kc_apt_sources_write(const char *dir)
+static struct kc_error *read_release(char **codename, char **id)
 {
-	kc_autobuf struct kc_buf os_release = { 0 }, list = { 0 }, deb822 = { 0 };
-	kc_autofree char *codename = NULL, *id = NULL;
+	kc_autobuf struct kc_buf os_release = { 0 };
 	int err = kc_file_read("/etc/os-release", SOURCES_LIMIT, &os_release);
 
 	if (err)
 		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read /etc/os-release");
-	codename = kc_os_release_value(os_release.data, "VERSION_CODENAME");
-	id = kc_os_release_value(os_release.data, "ID");
-	if (!codename || !*codename || !id)
-		return kc_error_new(KC_ERR_INPUT, "/etc/os-release does not name a Debian release; use --elf");
+	*codename = kc_os_release_value(os_release.data, "VERSION_CODENAME");
+	*id = kc_os_release_value(os_release.data, "ID");
+	if (!*codename || !**codename || !*id)
+		return kc_error_new(KC_ERR_INPUT, "/etc/os-release does not name a Debian release; name files instead");
+	return NULL;
+}
+
+struct kc_error *kc_apt_sources_write(const char *dir)
+{
+	kc_autobuf struct kc_buf list = { 0 }, deb822 = { 0 };
+	kc_autofree char *codename = NULL, *id = NULL;
+
+	KC_TRY(read_release(&codename, &id));
 	convert_files("/etc/apt/sources.list", codename, false, &list);
 	convert_files("/etc/apt/sources.list.d/*.list", codename, false, &list);
 	convert_files("/etc/apt/sources.list.d/*.sources", codename, true, &deb822);
@@ -169,4 +178,101 @@ struct kc_error *kc_apt_sources_write(const char *dir)
 		return kc_error_new(KC_ERR_INPUT, "apt has no sources for %s", codename);
 	KC_TRY(write_file(dir, "kcare.list", &list));
 	return write_file(dir, "kcare.sources", &deb822);
+}
+
+/* The word `codename` in [text, text + size), by itself; NULL: it is not there. */
+static const char *find_codename(const char *text, size_t size, const char *codename)
+{
+	size_t n = strlen(codename);
+
+	for (const char *p = text; p + n <= text + size; p++)
+		if (!memcmp(p, codename, n) && (p == text || isspace((unsigned char)p[-1])) &&
+		    (p + n == text + size || isspace((unsigned char)p[n])))
+			return p;
+	return NULL;
+}
+
+void kc_apt_backports_list(const char *text, const char *codename, struct kc_buf *out)
+{
+	for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+		size_t size = strcspn(text, "\n");
+		const char *word = find_codename(text, size, codename);
+
+		if (word)
+			kc_buf_printf(out, "%.*s%s-backports%.*s\n", (int)(word - text), text, codename,
+				      (int)(text + size - word - strlen(codename)), word + strlen(codename));
+	}
+}
+
+void kc_apt_backports_deb822(const char *text, const char *codename, struct kc_buf *out)
+{
+	while (*text) {
+		const char *end = strstr(text, "\n\n"), *suites;
+		size_t size = end ? (size_t)(end + 1 - text) : strlen(text), suites_size;
+
+		suites = stanza_field(text, size, "Suites", &suites_size);
+		if (suites && find_codename(suites, suites_size, codename)) {
+			kc_buf_append(out, text, (size_t)(suites - text));
+			kc_buf_printf(out, " %s-backports", codename);
+			kc_buf_append(out, suites + suites_size, (size_t)(text + size - (suites + suites_size)));
+			kc_buf_append_str(out, "\n");
+		}
+		text += size;
+		text += *text == '\n';
+	}
+}
+
+static struct kc_error *read_file(const char *dir, const char *name, struct kc_buf *text)
+{
+	kc_autofree char *path = kc_path_join(dir, name);
+	int err = path ? kc_file_read(path, SOURCES_LIMIT, text) : -ENOMEM;
+
+	kc_buf_append(text, "", 0);
+	return err && err != -ENOENT ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s in %s", name, dir) : NULL;
+}
+
+static bool has_backports(const struct kc_buf *text, const char *codename)
+{
+	kc_autofree char *name = NULL;
+
+	if (asprintf(&name, "%s-backports", codename) < 0) {
+		name = NULL;
+		return false;
+	}
+	return text->data && strstr(text->data, name);
+}
+
+void kc_apt_backports_remove(const char *dir)
+{
+	static const char *const names[] = { "backports.list", "backports.sources" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		kc_autofree char *path = kc_path_join(dir, names[i]);
+
+		if (path)
+			unlink(path);
+	}
+}
+
+struct kc_error *kc_apt_backports_write(const char *dir, bool *added)
+{
+	kc_autobuf struct kc_buf list = { 0 }, deb822 = { 0 }, old_list = { 0 }, new_list = { 0 }, new_deb822 = { 0 };
+	kc_autofree char *codename = NULL, *id = NULL;
+
+	*added = false;
+	KC_TRY(read_release(&codename, &id));
+	KC_TRY(read_file(dir, "kcare.list", &list));
+	KC_TRY(read_file(dir, "kcare.sources", &deb822));
+	KC_TRY(read_file(dir, "backports.list", &old_list));
+	if (has_backports(&list, codename) || has_backports(&deb822, codename) || has_backports(&old_list, codename))
+		return NULL;
+	kc_apt_backports_list(list.data, codename, &new_list);
+	kc_apt_backports_deb822(deb822.data, codename, &new_deb822);
+	if (!new_list.size && !new_deb822.size && !strcmp(id, "debian"))
+		kc_buf_printf(&new_list, "deb http://deb.debian.org/debian %s-backports main\n", codename);
+	*added = new_list.size || new_deb822.size;
+	/* Stands for both: found by the next run. */
+	kc_buf_printf(&new_list, "# %s-backports\n", codename);
+	KC_TRY(write_file(dir, "backports.sources", &new_deb822));
+	return write_file(dir, "backports.list", &new_list);
 }

@@ -18,5 +18,15 @@ char *kc_os_release_value(const char *text, const char *name);
 
 /* Writes `dir`/kcare.list and `dir`/kcare.sources. */
 struct kc_error *kc_apt_sources_write(const char *dir);
+/*
+ * Writes backports.list or backports.sources beside them: the host's mirrors of this release, for its backports.
+ * `*added` is false when there are backports already.
+ */
+struct kc_error *kc_apt_backports_write(const char *dir, bool *added);
+void kc_apt_backports_remove(const char *dir);
+/* The entries of the release itself (not of its pockets), in the form of kcare.list, turned into its backports. */
+void kc_apt_backports_list(const char *text, const char *codename, struct kc_buf *out);
+/* The same for kcare.sources. */
+void kc_apt_backports_deb822(const char *text, const char *codename, struct kc_buf *out);
 
 #endif

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/file.h"
 #include "build/apt_sources.h"
 #include "build/tool.h"
@@ -258,6 +260,95 @@ struct kc_error *kc_archive_resolve(struct kc_ctx *ctx, struct kc_archive *archi
 		return err;
 	kc_error_free(err);
 	return package_gone(archive, package, version);
+}
+
+void kc_package_clear(struct kc_package *package)
+{
+	free(package->version);
+	free(package->source);
+	free(package->depends);
+	*package = (struct kc_package){ 0 };
+}
+
+struct kc_error *kc_archive_show(struct kc_archive *archive, const char *package, const char *version,
+				 struct kc_package *found)
+{
+	KC_CLEANUP(kc_package_source_clear) struct kc_package_source source = { 0 };
+	kc_autobuf struct kc_buf stanza = { 0 }, wanted = { 0 };
+	kc_autoerror struct kc_error *err = NULL;
+
+	kc_buf_printf(&wanted, "%s%s%s", package, version ? "=" : "", version ? version : "");
+	if (wanted.failed)
+		return kc_error_no_memory();
+	const char *const argv[] = { "apt-cache", "show", "--no-all-versions", wanted.data, NULL };
+	err = run(archive, KC_ERR_PACKAGE_GONE, "", argv, NULL, &stanza);
+	found->version = err || !stanza.size ? NULL : control_value(stanza.data, "Version");
+	if (!found->version)
+		return kc_error_not_found();
+	KC_TRY(source_of(stanza.data, package, found->version, &source));
+	found->source = kc_steal(source.name);
+	found->depends = control_value(stanza.data, "Depends");
+	return NULL;
+}
+
+void kc_archive_names_free(char **names)
+{
+	for (char **name = names; name && *name; name++)
+		free(*name);
+	free(names);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct kc_error *kc_archive_match(struct kc_archive *archive, const char *pattern, char ***names)
+{
+	kc_autofree char *prefix = strndup(pattern, strcspn(pattern, "*?[\\"));
+	kc_autoarchivenames char **found = calloc(1, sizeof(*found));
+	kc_autobuf struct kc_buf output = { 0 };
+	size_t n = 0, n_slots = 1;
+	char *rest = NULL;
+
+	if (!prefix || !found)
+		return kc_error_no_memory();
+	const char *const argv[] = { "apt-cache", "pkgnames", prefix, NULL };
+	KC_TRY(run(archive, KC_ERR_SYSTEM, "cannot list packages", argv, NULL, &output));
+	for (char *name = strtok_r(output.data, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest)) {
+		if (fnmatch(pattern, name, 0))
+			continue;
+		if (!kc_array_add(&found, &n_slots))
+			return kc_error_no_memory();
+		found[n] = strdup(name);
+		if (!found[n++])
+			return kc_error_no_memory();
+	}
+	qsort(found, n, sizeof(*found), compare_names);
+	*names = kc_steal(found);
+	return NULL;
+}
+
+struct kc_error *kc_archive_refresh(struct kc_ctx *ctx, struct kc_archive *archive)
+{
+	return archive->refreshed ? NULL : refresh(ctx, archive);
+}
+
+struct kc_error *kc_archive_add_backports(struct kc_ctx *ctx, struct kc_archive *archive)
+{
+	kc_autofree char *sources = kc_path_join(archive->dir, "sources.list.d");
+	struct kc_error *err;
+	bool added = false;
+
+	if (!sources)
+		return kc_error_no_memory();
+	KC_TRY(kc_apt_backports_write(sources, &added));
+	if (!added)
+		return NULL;
+	err = refresh(ctx, archive);
+	if (err) /* a mirror without backports: later runs go on without them */
+		kc_apt_backports_remove(sources);
+	return err;
 }
 
 /* A fresh folder for one download. */

@@ -125,9 +125,13 @@ static struct kc_error *field_set(struct parser *p, const char *name, char *valu
 	const struct {
 		const char *name;
 		char **to;
-	} fields[] = { { "Name", &info->name },		  { "Description", &info->description },
-		       { "CVSS", &info->cvss },		  { "CVE-URL", &info->cve_url },
-		       { "Patch-URL", &info->patch_url }, { "License", &info->license } };
+	} fields[] = { { "Name", &info->name },
+		       { "Description", &info->description },
+		       { "CVSS", &info->cvss },
+		       { "CVE-URL", &info->cve_url },
+		       { "Patch-URL", &info->patch_url },
+		       { "License", &info->license },
+		       { "Effective-Version", &p->fix->effective_version } };
 	kc_autofree char *owned = value;
 
 	if (!text_is_clean(value))
@@ -415,6 +419,33 @@ void kc_fix_free(struct kc_fix *fix)
 	free(fix->files);
 	kc_fix_info_clear(&fix->info);
 	kc_buf_free(&fix->text);
+	free(fix->effective_version);
 	free(fix->name);
 	free(fix);
+}
+
+struct kc_error *kc_fixes_read(struct kc_ctx *ctx, const char *const *paths, struct kc_fixes *fixes)
+{
+	if (!paths || !*paths)
+		return kc_error_new(KC_ERR_USAGE, "there is no fix");
+	for (const char *const *path = paths; *path; path++) {
+		struct kc_fix **slot = kc_array_add(&fixes->items, &fixes->n_items);
+
+		if (!slot)
+			return kc_error_no_memory();
+		/* Where only lines are added, its hunks would fit again. */
+		for (const char *const *before = paths; before < path; before++)
+			if (!strcmp(*before, *path))
+				return kc_error_new(KC_ERR_USAGE, "the fix %s is given twice", *path);
+		KC_TRY(kc_fix_read(ctx, *path, slot));
+	}
+	return NULL;
+}
+
+void kc_fixes_clear(struct kc_fixes *fixes)
+{
+	for (size_t i = 0; i < fixes->n_items; i++)
+		kc_fix_free(fixes->items[i]);
+	free(fixes->items);
+	*fixes = (struct kc_fixes){ 0 };
 }

@@ -9,6 +9,7 @@
  *	CVSS: 7.5
  *	CVE-URL: https://…        Patch-URL: https://…        License: Apache-2.0
  *	Consistency: strict | function
+ *	Effective-Version: 6.1.0-56-amd64      kernels: the release that brings this fix
  *
  *	--- a/crypto/cms/cms_pwri.c
  *	+++ b/crypto/cms/cms_pwri.c
@@ -48,6 +49,7 @@ struct kc_fix {
 	char *name; /* where it came from, for messages */
 	struct kc_fix_info info;
 	enum kc_consistency consistency;
+	char *effective_version; /* or NULL */
 	struct kc_fix_file *files;
 	size_t n_files;
 	struct kc_buf text;
@@ -57,6 +59,17 @@ struct kc_error *kc_fix_read(struct kc_ctx *ctx, const char *path, struct kc_fix
 /* `data` is copied. */
 struct kc_error *kc_fix_parse(struct kc_ctx *ctx, const char *name, const void *data, size_t size, struct kc_fix **fix);
 void kc_fix_free(struct kc_fix *fix);
+
+/* Fixes in the order in which they are applied. */
+struct kc_fixes {
+	struct kc_fix **items;
+	size_t n_items;
+};
+
+/* `paths` is NULL-terminated. KC_ERR_USAGE when there are none, or one is there twice. */
+struct kc_error *kc_fixes_read(struct kc_ctx *ctx, const char *const *paths, struct kc_fixes *fixes);
+void kc_fixes_clear(struct kc_fixes *fixes);
+#define kc_autofixes KC_CLEANUP(kc_fixes_clear)
 
 KC_DEFINE_CLEANUP(kc_cleanup_fix, struct kc_fix *, kc_fix_free)
 #define kc_autofix KC_CLEANUP(kc_cleanup_fix)

@@ -38,26 +38,25 @@ static enum kc_consistency consistency_of(struct kc_fix *const *fixes, size_t n)
 	return KC_CONSISTENCY_FUNCTION;
 }
 
-struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-				   size_t n_fixes, const char *target, const char *object, struct kc_manifest *manifest)
+struct kc_error *kc_build_manifest(const struct kc_manifest_values *values, struct kc_manifest *manifest)
 {
-	manifest->kind = KC_PATCH_USER;
-	manifest->level = request->level;
+	manifest->kind = values->kind;
+	manifest->level = values->level;
 	manifest->created = time(NULL);
-	manifest->consistency = consistency_of(fixes, n_fixes);
-	if (!copy(target, &manifest->target) || !copy(object, &manifest->object) ||
-	    !copy(request->type ? request->type : "default", &manifest->type) ||
-	    !copy(request->patchset, &manifest->patchset) || !copy(request->package, &manifest->package) ||
-	    !copy(request->version, &manifest->version))
+	manifest->consistency = consistency_of(values->fixes, values->n_fixes);
+	if (!copy(values->target, &manifest->target) || !copy(values->object, &manifest->object) ||
+	    !copy(values->type ? values->type : "default", &manifest->type) ||
+	    !copy(values->patchset, &manifest->patchset) || !copy(values->package, &manifest->package) ||
+	    !copy(values->version, &manifest->version))
 		return kc_error_no_memory();
-	for (size_t i = 0; i < n_fixes; i++) {
+	for (size_t i = 0; i < values->n_fixes; i++) {
 		struct kc_fix_info *info = kc_array_add(&manifest->fixes, &manifest->n_fixes);
 
 		if (!info)
 			return kc_error_no_memory();
-		KC_TRY(fix_copy(&fixes[i]->info, info));
+		KC_TRY(fix_copy(&values->fixes[i]->info, info));
 	}
-	for (const char *const *rule = request->allowed; rule && *rule; rule++) {
+	for (const char *const *rule = values->allowed; rule && *rule; rule++) {
 		char **slot = kc_array_add(&manifest->allowed, &manifest->n_allowed);
 
 		if (!slot || !copy(*rule, slot))
@@ -66,13 +65,33 @@ struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, 
 	return NULL;
 }
 
-struct kc_error *kc_build_manifest_check(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-					 size_t n_fixes)
+/* What is known only later gets values that are always allowed. */
+static struct kc_error *fill_unknown(struct kc_manifest *manifest)
 {
-	struct kc_manifest manifest = { 0 };
-	struct kc_error *err = kc_build_manifest(request, fixes, n_fixes, "0000000000000000000000000000000000000000",
-						 "any", &manifest);
+	struct kc_kernel_manifest *kernel = &manifest->kernel;
 
+	if (manifest->kind != KC_PATCH_KERNEL)
+		return NULL;
+	kernel->release = strdup("any");
+	kernel->effective_version = strdup("any");
+	kernel->build_id = strdup("00");
+	kernel->module = strdup("kcare_livepatch_1");
+	return kernel->release && kernel->effective_version && kernel->build_id && kernel->module
+		       ? NULL
+		       : kc_error_no_memory();
+}
+
+struct kc_error *kc_build_manifest_check(const struct kc_manifest_values *values)
+{
+	struct kc_manifest_values known = *values;
+	struct kc_manifest manifest = { 0 };
+	struct kc_error *err;
+
+	known.target = "0000000000000000000000000000000000000000";
+	known.object = "any";
+	err = kc_build_manifest(&known, &manifest);
+	if (!err)
+		err = fill_unknown(&manifest);
 	if (!err)
 		err = kc_manifest_check(&manifest);
 	kc_manifest_clear(&manifest);

@@ -4,15 +4,23 @@
 #define KC_BUILD_MANIFEST_H
 
 #include "build/fix.h"
-#include "build/user.h"
 #include "patch/patch_file.h"
 
-/* `target` is the build-id as text, `object` the name of the linked file. */
-struct kc_error *kc_build_manifest(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-				   size_t n_fixes, const char *target, const char *object,
-				   struct kc_manifest *manifest);
+struct kc_manifest_values {
+	enum kc_patch_kind kind;
+	const char *target; /* build-id or kernel id */
+	const char *object; /* the linked file's name */
+	const char *type, *patchset;
+	const char *package, *version; /* may be NULL */
+	unsigned level;
+	const char *const *allowed; /* NULL-terminated, or NULL */
+	struct kc_fix *const *fixes;
+	size_t n_fixes;
+};
+
+/* All but manifest->kernel. */
+struct kc_error *kc_build_manifest(const struct kc_manifest_values *values, struct kc_manifest *manifest);
 /* KC_ERR_INPUT for what would be refused at the very end: before anything is compiled. */
-struct kc_error *kc_build_manifest_check(const struct kc_build_user_request *request, struct kc_fix *const *fixes,
-					 size_t n_fixes);
+struct kc_error *kc_build_manifest_check(const struct kc_manifest_values *values);
 
 #endif

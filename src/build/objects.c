@@ -78,7 +78,13 @@ static void plain_to_cache(const struct maker *m, const struct kc_compile_job *j
 		kc_debug(m->ctx, "cannot keep %s", path);
 }
 
-/* Lets the package make what it generates for the objects whose plain form failed; true when that may have helped. */
+/* Kernels make their plain objects themselves, and later. */
+static enum kc_variant first_variant(const struct maker *m)
+{
+	return m->tree->kernel ? KC_VARIANT_ORIGINAL : KC_VARIANT_PLAIN;
+}
+
+/* Lets the package make what it generates for the objects whose first form failed; true when that may have helped. */
 static bool make_missing(const struct maker *m, const struct kc_compile_job *jobs, size_t n)
 {
 	bool made = false;
@@ -86,7 +92,7 @@ static bool make_missing(const struct maker *m, const struct kc_compile_job *job
 	for (size_t i = 0; i < n; i++) {
 		kc_autoerror struct kc_error *err = NULL;
 
-		if (jobs[i].variant != KC_VARIANT_PLAIN || !jobs[i].failed)
+		if (jobs[i].variant != first_variant(m) || !jobs[i].failed)
 			continue;
 		err = kc_tree_make_object(m->ctx, m->tree, jobs[i].command);
 		if (err)
@@ -106,7 +112,8 @@ static struct kc_error *compile_all(const struct maker *m)
 	if (!jobs)
 		return kc_error_no_memory();
 	for (size_t i = 0; i < m->n_objects * N_VARIANTS; i++)
-		if (i % N_VARIANTS != KC_VARIANT_PLAIN || !plain_from_cache(m, &m->jobs[i]))
+		if (i % N_VARIANTS >= first_variant(m) &&
+		    (i % N_VARIANTS != KC_VARIANT_PLAIN || !plain_from_cache(m, &m->jobs[i])))
 			jobs[n++] = m->jobs[i];
 	err = kc_compile(m->ctx, jobs, n, m->parallel, env);
 	if (err && make_missing(m, jobs, n)) {
@@ -145,15 +152,27 @@ static struct kc_error *check_read(const struct maker *m, const struct kc_compil
 }
 
 /* Errors shall name the source, not a temporary file. */
-static struct kc_error *object_read(struct kc_ctx *ctx, const struct kc_compile_job *job, struct kc_object *object,
-				    struct kc_elf **elf)
+static struct kc_error *object_read(struct kc_ctx *ctx, const char *path, enum kc_variant variant,
+				    struct kc_object *object, struct kc_elf **elf)
 {
-	struct kc_buf *file = &object->files[job->variant];
-	int err = kc_file_read(job->object_path, OBJECT_LIMIT, file);
+	struct kc_buf *file = &object->files[variant];
+	int err = kc_file_read(path, OBJECT_LIMIT, file);
 
 	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", job->object_path);
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", path);
 	return kc_elf_parse(ctx, object->name, file->data, file->size, elf);
+}
+
+static struct kc_elf **elf_of(struct kc_object *object, enum kc_variant variant)
+{
+	struct kc_elf **const elfs[] = { &object->plain, &object->original, &object->patched };
+
+	return elfs[variant];
+}
+
+struct kc_error *kc_object_read_plain(struct kc_ctx *ctx, struct kc_object *object, const char *path)
+{
+	return object_read(ctx, path, KC_VARIANT_PLAIN, object, &object->plain);
 }
 
 static struct kc_error *objects_parse(const struct maker *m, struct kc_objects *objects)
@@ -172,9 +191,8 @@ static struct kc_error *objects_parse(const struct maker *m, struct kc_objects *
 		object->command = jobs[0].command;
 		object->name = !strncmp(file, m->tree->source_dir, root_size) ? file + root_size + 1 : file;
 		KC_TRY(check_read(m, &jobs[KC_VARIANT_PATCHED]));
-		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_PLAIN], object, &object->plain));
-		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_ORIGINAL], object, &object->original));
-		KC_TRY(object_read(m->ctx, &jobs[KC_VARIANT_PATCHED], object, &object->patched));
+		for (size_t v = first_variant(m); v < N_VARIANTS; v++)
+			KC_TRY(object_read(m->ctx, jobs[v].object_path, v, object, elf_of(object, v)));
 	}
 	return NULL;
 }
@@ -236,17 +254,21 @@ struct kc_error *kc_objects_make(struct kc_ctx *ctx, const struct kc_tree *tree,
 	return err;
 }
 
+void kc_object_clear(struct kc_object *object)
+{
+	for (size_t v = 0; v < N_VARIANTS; v++) {
+		kc_elf_free(*elf_of(object, v));
+		kc_buf_free(&object->files[v]);
+	}
+	*object = (struct kc_object){ 0 };
+}
+
 void kc_objects_free(struct kc_objects *objects)
 {
 	if (!objects)
 		return;
-	for (size_t i = 0; i < objects->n_items; i++) {
-		kc_elf_free(objects->items[i].plain);
-		kc_elf_free(objects->items[i].original);
-		kc_elf_free(objects->items[i].patched);
-		for (size_t j = 0; j < N_VARIANTS; j++)
-			kc_buf_free(&objects->items[i].files[j]);
-	}
+	for (size_t i = 0; i < objects->n_items; i++)
+		kc_object_clear(&objects->items[i]);
 	free(objects->items);
 	free(objects);
 }

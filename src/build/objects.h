@@ -23,9 +23,14 @@ struct kc_objects {
 	size_t n_items;
 };
 
-/* `work_dir` is an empty folder for the files. */
+/*
+ * `work_dir` is a folder for the files. The plain objects of kernels are not made: see kc_object_read_plain().
+ */
 struct kc_error *kc_objects_make(struct kc_ctx *ctx, const struct kc_tree *tree, const struct kc_touched *touched,
 				 const char *work_dir, unsigned parallel, struct kc_objects **objects);
+/* Reads the plain object from a file that the tree's own build has made. */
+struct kc_error *kc_object_read_plain(struct kc_ctx *ctx, struct kc_object *object, const char *path);
+void kc_object_clear(struct kc_object *object);
 void kc_objects_free(struct kc_objects *objects);
 
 KC_DEFINE_CLEANUP(kc_cleanup_objects, struct kc_objects *, kc_objects_free)

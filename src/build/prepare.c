@@ -5,98 +5,17 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "base/array.h"
 #include "base/file.h"
 #include "build/archive.h"
+#include "build/cache.h"
 #include "build/recipe.h"
 #include "build/tool.h"
 
-enum { MARKER_LIMIT = 4096 };
-
-static struct kc_error *make_dir(const char *path)
-{
-	int err = kc_dir_make(path, 0755);
-
-	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make %s", path) : NULL;
-}
-
-static char *default_cache_dir(void)
-{
-	const char *root = getenv("KCARE_ROOT"), *cache = getenv("KCARE_BUILD_CACHE");
-	const char *user_cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	char *dir;
-	int n;
-
-	if (cache && *cache)
-		return strdup(cache);
-	if (!geteuid() || (root && *root))
-		n = asprintf(&dir, "%s/var/cache/kcare/build", root ? root : "");
-	else if (user_cache && *user_cache)
-		n = asprintf(&dir, "%s/kcare/build", user_cache);
-	else
-		n = asprintf(&dir, "%s/.cache/kcare/build", home ? home : "/tmp");
-	return n < 0 ? NULL : dir;
-}
-
-/* Makefiles, and gcc's prefix maps, do not bear everything in a path. */
-static bool path_is_plain(const char *path)
-{
-	for (; *path; path++)
-		if (!isalnum((unsigned char)*path) && !strchr("/._+~-@,", *path))
-			return false;
-	return true;
-}
-
-/* Root runs makefiles from here, and signs what comes out. */
-static struct kc_error *check_owner(const char *dir)
-{
-	struct stat st;
-
-	if (stat(dir, &st) < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
-	if ((st.st_uid == geteuid() || !st.st_uid) && !(st.st_mode & S_IWOTH))
-		return NULL;
-	return kc_error_new(KC_ERR_PERMISSION, "the cache %s can be changed by others; name another with --cache", dir);
-}
-
-static struct kc_error *check_space(const char *dir)
-{
-	enum { NEEDED_MIB = 256 };
-	struct statvfs fs;
-	unsigned long long free_mib;
-
-	if (statvfs(dir, &fs) < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
-	free_mib = (unsigned long long)fs.f_bavail * fs.f_frsize >> 20;
-	if (free_mib >= NEEDED_MIB)
-		return NULL;
-	return kc_error_new(KC_ERR_SYSTEM,
-			    "the cache %s has %llu MiB free, but a package and its source need at least %d", dir,
-			    free_mib, NEEDED_MIB);
-}
-
-static struct kc_error *open_cache(const struct kc_build_user_request *request, char **cache_dir)
-{
-	kc_autofree char *dir = request->cache_dir ? strdup(request->cache_dir) : default_cache_dir();
-
-	if (!dir)
-		return kc_error_no_memory();
-	KC_TRY(make_dir(dir));
-	*cache_dir = realpath(dir, NULL);
-	if (!*cache_dir)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot use %s", dir);
-	KC_TRY(check_owner(*cache_dir));
-	if (!path_is_plain(*cache_dir))
-		return kc_error_new(KC_ERR_INPUT, "the cache's path %s has characters that makefiles do not bear",
-				    *cache_dir);
-	return NULL;
-}
+enum { MARKER_LIMIT = 4096, NEEDED_MIB = 256 };
 
 /* These become arguments of apt and parts of paths. */
 static struct kc_error *check_names(const char *package, const char *version)
@@ -104,29 +23,9 @@ static struct kc_error *check_names(const char *package, const char *version)
 	if (!isalnum((unsigned char)*package) ||
 	    strspn(package, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != strlen(package))
 		return kc_error_new(KC_ERR_USAGE, "\"%s\" is no name of a Debian package", package);
-	if (!version || !isdigit((unsigned char)*version) || !path_is_plain(version + strspn(version, "0123456789:")) ||
-	    strchr(version, '/'))
+	if (!version || !isdigit((unsigned char)*version) ||
+	    !kc_cache_path_is_plain(version + strspn(version, "0123456789:")) || strchr(version, '/'))
 		return kc_error_new(KC_ERR_USAGE, "\"%s\" is no version of a Debian package", version ? version : "");
-	return NULL;
-}
-
-static struct kc_error *lock(struct kc_ctx *ctx, struct kc_tree *tree)
-{
-	kc_autofree char *path = NULL;
-
-	if (asprintf(&path, "%s.lock", tree->cache_dir) < 0) {
-		path = NULL;
-		return kc_error_no_memory();
-	}
-	tree->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (tree->lock_fd < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
-	if (!flock(tree->lock_fd, LOCK_EX | LOCK_NB))
-		return NULL;
-	kc_info(ctx, "waiting for another kcare-build that works on %s %s", tree->package, tree->version);
-	while (flock(tree->lock_fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot lock %s", path);
 	return NULL;
 }
 
@@ -224,7 +123,7 @@ static struct kc_error *fetch(struct kc_ctx *ctx, const char *cache_dir, const s
 		return kc_error_no_memory();
 	KC_TRY(kc_archive_open(ctx, cache_dir, &archive));
 	KC_TRY(kc_archive_resolve(ctx, archive, tree->package, tree->version, source));
-	KC_TRY(make_dir(tree->cache_dir));
+	KC_TRY(kc_cache_make_dir(tree->cache_dir));
 	KC_TRY(kc_archive_fetch_binary(ctx, archive, tree->package, tree->version, binary));
 	return kc_archive_fetch_source(ctx, archive, source, tree->source_dir);
 }
@@ -334,30 +233,33 @@ static struct kc_error *fill_paths(const struct kc_build_user_request *request, 
 	tree->scratch_dir = kc_path_join(cache_dir, "tmp");
 	if (!user_dir || !tree->package || !tree->version || !tree->source_dir || !tree->scratch_dir)
 		return kc_error_no_memory();
-	KC_TRY(make_dir(user_dir));
-	return make_dir(tree->scratch_dir);
+	KC_TRY(kc_cache_make_dir(user_dir));
+	return kc_cache_make_dir(tree->scratch_dir);
 }
 
 struct kc_error *kc_prepare(struct kc_ctx *ctx, const struct kc_build_user_request *request, struct kc_tree *tree)
 {
 	kc_autofree char *cache_dir = NULL, *commands_path = NULL, *marker_path = NULL, *source = NULL, *date = NULL;
+	kc_autofree char *what = NULL;
 
 	KC_TRY(check_names(request->package, request->version));
-	KC_TRY(open_cache(request, &cache_dir));
-	if (!cache_dir)
-		return kc_error_no_memory();
+	KC_TRY(kc_cache_open(request->cache_dir, &cache_dir));
 	KC_TRY(fill_paths(request, cache_dir, tree));
 	commands_path = kc_path_join(tree->cache_dir, "compile_commands.json");
 	marker_path = kc_path_join(tree->cache_dir, "prepared");
 	if (!commands_path || !marker_path)
 		return kc_error_no_memory();
-	KC_TRY(lock(ctx, tree));
+	if (asprintf(&what, "%s %s", tree->package, tree->version) < 0) {
+		what = NULL;
+		return kc_error_no_memory();
+	}
+	KC_TRY(kc_cache_lock(ctx, tree->cache_dir, what, &tree->lock_fd));
 	if (read_marker(marker_path, &source, &date)) {
 		tree->recipe = kc_recipe_find(source);
 		KC_TRY(set_env(tree, date, request->jobs));
 		KC_TRY(kc_commands_load(ctx, commands_path, &tree->commands));
 	} else {
-		KC_TRY(check_space(cache_dir));
+		KC_TRY(kc_cache_check_space(cache_dir, NEEDED_MIB, "a package and its source"));
 		KC_TRY(prepare(ctx, cache_dir, tree, commands_path, marker_path, request->jobs));
 	}
 	return list_elf_files(tree);

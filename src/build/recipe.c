@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
+#include "build/kernel_tree.h"
 #include "build/tool.h"
 
 /*
@@ -307,6 +308,8 @@ struct kc_error *kc_tree_make_object(struct kc_ctx *ctx, const struct kc_tree *t
 	kc_autofree char *ninja = kc_path_join(command->dir, "build.ninja"), *arguments = NULL;
 	const char *const argv[] = { "ninja", command->output, NULL };
 
+	if (tree->kernel)
+		return kc_kernel_make(ctx, tree->kernel, (const char *const *)&command->output, 1, 1);
 	if (!tree->recipe || !command->output)
 		return kc_error_not_found();
 	kc_progress(ctx, "making generated headers", 0, 0);

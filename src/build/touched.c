@@ -166,16 +166,15 @@ static struct kc_error *find_commands(const struct kc_tree *tree, struct kc_touc
 
 /* Looks at the preprocessor's word for headers, and for sources that other sources include. */
 static struct kc_error *find_including(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_touched *touched,
-				       unsigned parallel)
+				       unsigned parallel, bool needed)
 {
 	kc_autofree char *cache_path = NULL;
-	bool needed = false;
 
 	for (size_t i = 0; i < touched->n_files; i++)
 		needed |= !touched->files[i].compiled && !touched->files[i].created;
 	if (!needed)
 		return NULL;
-	if (tree->cache_dir) {
+	if (tree->cache_dir && !tree->kernel) {
 		cache_path = kc_path_join(tree->cache_dir, "dependencies");
 		if (!cache_path)
 			return kc_error_no_memory();
@@ -207,16 +206,32 @@ static struct kc_error *check_compiled(const struct kc_touched *touched)
 	return NULL;
 }
 
-struct kc_error *kc_touched_find(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_fix *const *fixes,
-				 size_t n_fixes, unsigned parallel, struct kc_touched **touched)
+struct kc_error *kc_touched_apply(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_fix *const *fixes,
+				  size_t n_fixes, struct kc_touched **touched)
 {
 	kc_autotouched struct kc_touched *new = calloc(1, sizeof(*new));
 
 	if (!new)
 		return kc_error_no_memory();
 	KC_TRY(apply_fixes(ctx, tree, fixes, n_fixes, new));
-	KC_TRY(find_commands(tree, new));
-	KC_TRY(find_including(ctx, tree, new, parallel));
+	*touched = kc_steal(new);
+	return NULL;
+}
+
+struct kc_error *kc_touched_select(struct kc_ctx *ctx, const struct kc_tree *tree, unsigned parallel, bool thorough,
+				   struct kc_touched *touched)
+{
+	KC_TRY(find_commands(tree, touched));
+	return find_including(ctx, tree, touched, parallel, thorough);
+}
+
+struct kc_error *kc_touched_find(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_fix *const *fixes,
+				 size_t n_fixes, unsigned parallel, struct kc_touched **touched)
+{
+	kc_autotouched struct kc_touched *new = NULL;
+
+	KC_TRY(kc_touched_apply(ctx, tree, fixes, n_fixes, &new));
+	KC_TRY(kc_touched_select(ctx, tree, parallel, false, new));
 	KC_TRY(check_compiled(new));
 	*touched = kc_steal(new);
 	return NULL;

@@ -27,7 +27,16 @@ struct kc_touched {
 	size_t n_dependencies;
 };
 
-/* Applies all fixes, in order. The fixes must outlive the result. */
+/* Applies all fixes, in order; finds no objects yet. The fixes must outlive the result. */
+struct kc_error *kc_touched_apply(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_fix *const *fixes,
+				  size_t n_fixes, struct kc_touched **touched);
+/*
+ * Finds the objects of tree->commands that read the touched files. The preprocessor is asked about all of them when a
+ * touched file is no source of its own, or when `thorough`: a source may be included by another one, too.
+ */
+struct kc_error *kc_touched_select(struct kc_ctx *ctx, const struct kc_tree *tree, unsigned parallel, bool thorough,
+				   struct kc_touched *touched);
+/* Both, and every touched file must be part of some object. */
 struct kc_error *kc_touched_find(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_fix *const *fixes,
 				 size_t n_fixes, unsigned parallel, struct kc_touched **touched);
 /* Fills the overlay so that every command of `touched` can be compiled in it. */

@@ -10,6 +10,7 @@
 #include "build/user.h"
 
 struct kc_recipe;
+struct kc_kernel_tree;
 
 struct kc_tree {
 	char *source_dir;	 /* absolute; the paths of fixes are relative to it */
@@ -20,7 +21,10 @@ struct kc_tree {
 	char **elf_paths;		/* NULL-terminated */
 	char **env;			/* extra environment of the compiler, NULL-terminated */
 	const struct kc_recipe *recipe; /* NULL with --elf */
-	int lock_fd;			/* held while the tree is in use; -1: none */
+	/* Kernels: what prepared it, else NULL. Its own build makes the plain objects; `commands` are only candidates.
+	 */
+	const struct kc_kernel_tree *kernel;
+	int lock_fd; /* held while the tree is in use; -1: none */
 };
 
 struct kc_error *kc_tree_open(struct kc_ctx *ctx, const struct kc_build_user_request *request, struct kc_tree **tree);

@@ -16,11 +16,6 @@
 #include "diff/diff.h"
 #include "patch/user_payload.h"
 
-struct fixes {
-	struct kc_fix **items;
-	size_t n_items;
-};
-
 struct output {
 	char *path;
 	struct kc_buf data;
@@ -30,13 +25,6 @@ struct outputs {
 	struct output *items;
 	size_t n_items;
 };
-
-static void fixes_clear(struct fixes *fixes)
-{
-	for (size_t i = 0; i < fixes->n_items; i++)
-		kc_fix_free(fixes->items[i]);
-	free(fixes->items);
-}
 
 static void outputs_clear(struct outputs *outputs)
 {
@@ -53,27 +41,8 @@ static struct kc_error *check_request(const struct kc_build_user_request *reques
 		return kc_error_new(KC_ERR_USAGE, "the level is a number from 1 on");
 	if (!request->patchset || !*request->patchset)
 		return kc_error_new(KC_ERR_USAGE, "the patchset has no name");
-	if (!request->fix_paths || !request->fix_paths[0])
-		return kc_error_new(KC_ERR_USAGE, "there is no fix");
-	/* Where only lines are added, its hunks would fit again. */
-	for (const char *const *fix = request->fix_paths; *fix; fix++)
-		for (const char *const *before = request->fix_paths; before < fix; before++)
-			if (!strcmp(*before, *fix))
-				return kc_error_new(KC_ERR_USAGE, "the fix %s is given twice", *fix);
 	if (!request->key_path || !request->output_dir)
 		return kc_error_new(KC_ERR_USAGE, "a key and an output folder are needed");
-	return NULL;
-}
-
-static struct kc_error *read_fixes(struct kc_ctx *ctx, const char *const *paths, struct fixes *fixes)
-{
-	for (; *paths; paths++) {
-		struct kc_fix **slot = kc_array_add(&fixes->items, &fixes->n_items);
-
-		if (!slot)
-			return kc_error_no_memory();
-		KC_TRY(kc_fix_read(ctx, *paths, slot));
-	}
 	return NULL;
 }
 
@@ -89,8 +58,22 @@ static char *output_path(const struct kc_build_user_request *request, const stru
 		       : path;
 }
 
+static struct kc_manifest_values manifest_values(const struct kc_build_user_request *request,
+						 const struct kc_fixes *fixes)
+{
+	return (struct kc_manifest_values){ .kind = KC_PATCH_USER,
+					    .type = request->type,
+					    .patchset = request->patchset,
+					    .package = request->package,
+					    .version = request->version,
+					    .level = request->level,
+					    .allowed = request->allowed,
+					    .fixes = fixes->items,
+					    .n_fixes = fixes->n_items };
+}
+
 static struct kc_error *encode(struct kc_ctx *ctx, const struct kc_build_user_request *request,
-			       const struct fixes *fixes, const struct kc_elf *linked, const struct kc_buf *payload,
+			       const struct kc_fixes *fixes, const struct kc_elf *linked, const struct kc_buf *payload,
 			       const struct kc_key *key, struct output *output)
 {
 	struct kc_patch_payload payloads[] = {
@@ -98,13 +81,15 @@ static struct kc_error *encode(struct kc_ctx *ctx, const struct kc_build_user_re
 	};
 	const char *object = linked->soname ? linked->soname : kc_path_name(linked->name);
 	kc_autofree char *target = kc_elf_build_id_text(linked);
+	struct kc_manifest_values values = manifest_values(request, fixes);
 	struct kc_manifest manifest = { 0 };
 	struct kc_error *err;
 
 	if (!target)
 		return kc_error_no_memory();
-	err = kc_build_manifest(request, fixes->items, fixes->n_items, target, object, &manifest);
-
+	values.target = target;
+	values.object = object;
+	err = kc_build_manifest(&values, &manifest);
 	if (!err)
 		err = kc_patch_encode(ctx, &manifest, payloads, KC_ARRAY_SIZE(payloads), key, &output->data);
 	if (!err) {
@@ -116,7 +101,7 @@ static struct kc_error *encode(struct kc_ctx *ctx, const struct kc_build_user_re
 }
 
 static struct kc_error *emit_all(struct kc_ctx *ctx, const struct kc_build_user_request *request,
-				 const struct fixes *fixes, const struct kc_tree *tree, const struct kc_proof *list,
+				 const struct kc_fixes *fixes, const struct kc_tree *tree, const struct kc_proof *list,
 				 const struct kc_key *key, struct outputs *outputs)
 {
 	for (size_t i = 0; i < list->n_items; i++) {
@@ -163,7 +148,7 @@ static struct kc_error *take_paths(struct outputs *outputs, char ***paths)
 
 struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_request *request, char ***paths)
 {
-	KC_CLEANUP(fixes_clear) struct fixes fixes = { 0 };
+	kc_autofixes struct kc_fixes fixes = { 0 };
 	KC_CLEANUP(outputs_clear) struct outputs outputs = { 0 };
 	kc_autoscratch struct kc_scratch work = { 0 };
 	kc_autokey struct kc_key *key = NULL;
@@ -171,11 +156,13 @@ struct kc_error *kc_build_user(struct kc_ctx *ctx, const struct kc_build_user_re
 	kc_autotouched struct kc_touched *touched = NULL;
 	kc_autoobjects struct kc_objects *objects = NULL;
 	kc_autoproof struct kc_proof *list = NULL;
+	struct kc_manifest_values values;
 
 	KC_TRY(check_request(request));
 	KC_TRY(kc_diff_check_allowed(request->allowed));
-	KC_TRY(read_fixes(ctx, request->fix_paths, &fixes));
-	KC_TRY(kc_build_manifest_check(request, fixes.items, fixes.n_items));
+	KC_TRY(kc_fixes_read(ctx, request->fix_paths, &fixes));
+	values = manifest_values(request, &fixes);
+	KC_TRY(kc_build_manifest_check(&values));
 	KC_TRY(kc_key_load(ctx, request->key_path, &key));
 	KC_TRY(kc_tree_open(ctx, request, &tree));
 	KC_TRY(kc_touched_find(ctx, tree, fixes.items, fixes.n_items, request->jobs, &touched));
