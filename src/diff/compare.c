@@ -202,6 +202,32 @@ static bool refers_to_changed_constant(const struct kc_diff_item *item)
 	return false;
 }
 
+/* `inline` functions that the compiler did not inline: kernels do not compile them for tracing. */
+static bool is_unhookable(const struct diff_run *run, const struct kc_diff_item *item)
+{
+	return run->options->is_kernel && item->is_function && !item->is_fragment && item->state == KC_DIFF_CHANGED &&
+	       item->twin && item->symbol->bind == STB_LOCAL && item->twin->symbol->bind == STB_LOCAL &&
+	       !diff_has_entry_site(item->twin);
+}
+
+/* Such a function is new code for its callers, all of which are in this object: they count as changed. */
+static bool separate(struct diff_run *run)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < run->patched.n_items; i++) {
+		struct kc_diff_item *item = &run->patched.items[i];
+
+		if (!is_unhookable(run, item))
+			continue;
+		item->twin->twin = NULL;
+		item->twin = NULL;
+		item->state = KC_DIFF_NEW;
+		item->is_unhookable = any = true;
+	}
+	return any;
+}
+
 /* Changes of one item that make another one change. True when there were any. */
 static bool propagate(struct diff_run *run)
 {
@@ -224,14 +250,17 @@ static bool propagate(struct diff_run *run)
 
 struct kc_error *diff_compare(struct diff_run *run)
 {
-	for (size_t i = 0; i < run->patched.n_items; i++) {
-		struct kc_diff_item *item = &run->patched.items[i];
-		const char *difference = item->twin ? find_difference(run, item) : NULL;
+	do {
+		for (size_t i = 0; i < run->patched.n_items; i++) {
+			struct kc_diff_item *item = &run->patched.items[i];
+			bool is_open = item->twin && item->state == KC_DIFF_SAME;
+			const char *difference = is_open ? find_difference(run, item) : NULL;
 
-		if (difference)
-			mark(item, difference);
-	}
-	while (propagate(run))
-		;
+			if (difference)
+				mark(item, difference);
+		}
+		while (propagate(run))
+			;
+	} while (separate(run));
 	return NULL;
 }

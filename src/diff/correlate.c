@@ -212,7 +212,7 @@ static struct kc_error *correlate_group(const struct diff_run *run, const struct
 					const struct candidate *patched, size_t n_patched)
 {
 	const struct kc_diff_item *first = patched[0].item;
-	bool is_variable = first->symbol && !first->is_function && !first->is_readonly;
+	bool is_variable = first->symbol && !first->is_function && !first->is_readonly && !first->is_literal;
 
 	if (!is_variable && (n_orig > 1 || n_patched > 1))
 		for (size_t j = 0; j < n_patched; j++)

@@ -87,7 +87,9 @@ struct kc_diff_item {
 	bool is_literal;  /* strings, constants, jump tables, own data, things of no size: cloned with what needs it */
 	bool is_readonly; /* not writable once relocated */
 	bool is_tls;
-	bool is_ifunc;	    /* a resolver */
+	bool is_ifunc; /* a resolver */
+	/* A changed local function without an entry site (kernels): new code, which all that refer to it must use. */
+	bool is_unhookable;
 	bool is_root;	    /* in a section that options->is_root names: always cloned */
 	bool clone;	    /* the patch carries it */
 	bool address_taken; /* a clone stores or passes its address (new functions: pins the patch) */

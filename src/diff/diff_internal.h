@@ -101,7 +101,9 @@ bool diff_is_allowed(const struct diff_run *run, const char *rule);
 		if (!diff_is_allowed((run), (rule)))               \
 			return kc_error_rule((rule), __VA_ARGS__); \
 	} while (0)
-/* entry.c: also finds the place of the jump. */
+/* entry.c: kernels call a hook from the start of each function that is compiled for it. */
+bool diff_has_entry_site(const struct kc_diff_item *function);
+/* Also finds the place of the jump. */
 struct kc_error *diff_check_entry(const struct diff_run *run, struct kc_diff_item *orig);
 
 /* dwarf.c: debug information with relocations applied; section N starts at diff_dwarf_base(N). */

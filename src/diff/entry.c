@@ -78,12 +78,18 @@ static struct kc_error *check_other_entries(const struct diff_run *run, const st
 	return NULL;
 }
 
-/* Kernels call a hook from the start of each function that is compiled for it. */
+bool diff_has_entry_site(const struct kc_diff_item *function)
+{
+	for (size_t i = 0; i < function->n_entries; i++)
+		if (function->entries[i].table->is_entry_site)
+			return true;
+	return false;
+}
+
 static struct kc_error *check_entry_site(const struct diff_run *run, const struct kc_diff_item *orig)
 {
-	for (size_t i = 0; i < orig->n_entries; i++)
-		if (orig->entries[i].table->is_entry_site)
-			return NULL;
+	if (diff_has_entry_site(orig))
+		return NULL;
 	REFUSE(run, "no-fentry",
 	       "%s cannot be replaced: it is not compiled for tracing (notrace, noinstr, or hand-written); patch its "
 	       "callers instead",

@@ -12,6 +12,9 @@
 
 #include "base/array.h"
 
+/* No type is called so. */
+#define VARIABLE_PREFIX "variable "
+
 struct entry {
 	char *name; /* "struct foo", "enum a::b", "foo()" */
 	Dwarf_Die die;
@@ -75,6 +78,19 @@ static void collect_function(struct entries *entries, const struct kc_diff_optio
 		add_entry(entries, "%s%s()", "", name, die);
 }
 
+/* Of kernels, where the type of a variable is part of its checksum. */
+static void collect_variable(struct entries *entries, const struct kc_diff_options *options, Dwarf_Die *die)
+{
+	const char *name = diff_dwarf_linkage_name(die);
+	Dwarf_Attribute attribute;
+
+	if (!name || !options->is_kernel || !options->is_exported || !dwarf_hasattr_integrate(die, DW_AT_external) ||
+	    dwarf_hasattr(die, DW_AT_declaration) || !options->is_exported(options->data, name))
+		return;
+	if (dwarf_attr_integrate(die, DW_AT_type, &attribute) && dwarf_formref_die(&attribute, die))
+		add_entry(entries, "%s%s", VARIABLE_PREFIX, name, die);
+}
+
 static void collect_one(struct entries *entries, const struct kc_diff_options *options, Dwarf_Die *die,
 			const char *prefix, int depth)
 {
@@ -106,6 +122,9 @@ static void collect_one(struct entries *entries, const struct kc_diff_options *o
 		break;
 	case DW_TAG_subprogram:
 		collect_function(entries, options, die);
+		break;
+	case DW_TAG_variable:
+		collect_variable(entries, options, die);
 		break;
 	default:
 		break;
@@ -188,7 +207,8 @@ static bool is_prototype(const struct entry *entry)
 {
 	Dwarf_Die die = entry->die;
 
-	return dwarf_tag(&die) == DW_TAG_subprogram;
+	return dwarf_tag(&die) == DW_TAG_subprogram ||
+	       strncmp(entry->name, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
 }
 
 /* Both lists are sorted; several entries of one name (a type seen in two units) are compared as they come. */

@@ -88,6 +88,13 @@ static struct kc_error *check_data(const struct diff_run *run, const struct kc_d
 		       item->section->name);
 	if (item->state != KC_DIFF_CHANGED)
 		return NULL;
+	for (size_t i = 0; i < item->n_refs; i++)
+		if (item->refs[i].item && item->refs[i].item->is_unhookable)
+			REFUSE(run, "no-fentry",
+			       "%s changed, is not compiled for tracing (notrace, inline), and the data object %s "
+			       "points to "
+			       "it, so that its callers are not known; make the change in what it calls",
+			       kc_diff_item_name(item->refs[i].item), name);
 	if (is_local_constant(item))
 		return NULL;
 	REFUSE(run, "data-changed",

@@ -37,21 +37,21 @@ bool kernel_is_exported(void *data, const char *name)
 	return false;
 }
 
-static struct kc_error *check_init(const struct kc_kernel_diff *target, const struct kc_diff *diff,
-				   const struct kc_diff_item *item)
+static struct kc_error *check_init(const struct kc_diff *diff, const struct kc_diff_item *item)
 {
 	bool is_exit = is_in(item, ".exit.");
 
-	if (!is_in(item, ".init.") && !(is_exit && !target->is_module))
+	if (!is_in(item, ".init.") && !is_exit)
 		return NULL;
-	if (item->state == KC_DIFF_CHANGED || (item->clone && item->is_function))
+	if (item->state == KC_DIFF_CHANGED || item->is_unhookable || (item->clone && item->is_function))
 		return kc_diff_refuse(
 			diff, "init",
 			"%s: %s; it is in %s, which %s; make the change in code that still runs, or in a callback of "
 			"the "
 			"fix (KCARE_PRE_PATCH)",
 			kc_diff_item_name(item), item->reason ? item->reason : "it is new", item->section->name,
-			is_exit ? "a kernel image does not keep" : "has run and is gone once the kernel is up");
+			is_exit ? "is not compiled for tracing, and not kept in a kernel image"
+				: "has run and is gone once the kernel is up");
 	return NULL;
 }
 
@@ -113,7 +113,10 @@ static const char *name_of(const struct kc_diff_ref *ref)
 	return ref->item ? kc_diff_item_name(ref->item) : ref->rela->symbol->name;
 }
 
-/* Jump labels are set when the livepatch is loaded, the module may come later: its keys would not be found. */
+/*
+ * Jump labels are set when the livepatch is loaded, the module may come later: its keys would not be found. Its
+ * tracepoints stay silent in cloned code: the emitter sees to it, and warns.
+ */
 static struct kc_error *check_static_keys(const struct kc_kernel_diff *target, const struct kc_diff *diff,
 					  const struct kc_diff_item *item)
 {
@@ -126,7 +129,7 @@ static struct kc_error *check_static_keys(const struct kc_kernel_diff *target, c
 			const struct kc_diff_ref *ref = &entry->refs[j];
 
 			if (ref->rela->offset - entry->offset != target->layout->jump_entry_key ||
-			    !is_of_module(target, ref))
+			    !is_of_module(target, ref) || starts_with(name_of(ref), "__tracepoint_"))
 				continue;
 			return kc_diff_refuse(diff, "static-key",
 					      "%s: it branches on the static key %s of a module, which may be loaded "
@@ -144,7 +147,8 @@ static struct kc_error *check_static_calls(const struct kc_kernel_diff *target, 
 	for (size_t i = 0; i < item->n_refs; i++) {
 		const struct kc_diff_ref *ref = &item->refs[i];
 
-		if (!starts_with(name_of(ref), "__SCT__") || !is_of_module(target, ref))
+		if (!starts_with(name_of(ref), "__SCT__") || starts_with(name_of(ref), "__SCT__tp_func_") ||
+		    !is_of_module(target, ref))
 			continue;
 		return kc_diff_refuse(diff, "static-call",
 				      "%s: it makes the static call %s of a module, which may be loaded after the "
@@ -203,7 +207,7 @@ struct kc_error *kernel_check_item(struct kc_ctx *ctx, void *data, const struct 
 {
 	const struct kc_kernel_diff *target = data;
 
-	KC_TRY(check_init(target, diff, item));
+	KC_TRY(check_init(diff, item));
 	KC_TRY(check_start_tables(diff, item));
 	KC_TRY(check_percpu(diff, item));
 	if (!item->clone)
