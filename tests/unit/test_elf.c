@@ -229,6 +229,44 @@ static void writer_makes_what_the_reader_reads(void **state)
 	assert_int_equal(kc_elf_symbol_find(elf, "f")->bind, STB_GLOBAL);
 }
 
+/* Sections that grow, and a relocation section that comes before those that the writer makes itself. */
+static void writer_grows_sections_and_orders_relocations(void **state)
+{
+	struct kc_elf_writer *writer = kc_elf_writer_new();
+	kc_autobuf struct kc_buf out = { 0 };
+	kc_autoelf struct kc_elf *elf = NULL;
+	const struct kc_elf_section *section;
+	kc_section_id text, bss, first;
+	kc_symbol_id symbol;
+
+	(void)state;
+	text = kc_elf_writer_add_section(writer, ".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 4, 0, NULL, 0);
+	bss = kc_elf_writer_add_section(writer, ".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, 8, 0, NULL, 0);
+	kc_elf_writer_append(writer, text, 16, "abcdefgh", 8);
+	kc_elf_writer_append(writer, text, 1, NULL, 4);
+	kc_elf_writer_set(writer, text, 8, "\x12\x34", 2);
+	kc_elf_writer_append(writer, bss, 64, NULL, 100);
+	assert_int_equal(kc_elf_writer_section_size(writer, text), 12);
+	symbol = kc_elf_writer_add_symbol(writer, "special", STB_GLOBAL, STT_NOTYPE, 0xff20, 0, 0);
+	assert_true(kc_elf_writer_add_rela(writer, text, 0, R_X86_64_32, symbol, 0));
+	first = kc_elf_writer_add_rela_section(writer, ".first", SHF_ALLOC, text);
+	assert_true(kc_elf_writer_add_rela(writer, first, 4, R_X86_64_32, symbol, 5));
+	assert_null(kc_elf_writer_finish(writer, &out));
+	kc_elf_writer_free(writer);
+
+	elf = parse("grown.o", out.data, out.size);
+	section = kc_elf_section_find(elf, ".text");
+	assert_int_equal(section->size, 12);
+	assert_int_equal(section->align, 16);
+	assert_memory_equal(section->data, "abcdefgh\x12\x34\0\0", 12);
+	assert_int_equal(kc_elf_section_find(elf, ".bss")->size, 100);
+	assert_int_equal(section->n_relas, 2);
+	assert_int_equal(section->relas[1].addend, 5);
+	assert_int_equal(section->relas[0].symbol->shndx, 0xff20);
+	assert_true(kc_elf_section_find(elf, ".first")->index < kc_elf_section_find(elf, ".rela.text")->index);
+	assert_int_equal(kc_elf_section_find(elf, ".first")->info, section->index);
+}
+
 static void damaged(const char *data, size_t size, bool must_fail)
 {
 	/* An exact copy, so that the address sanitizer sees any step over its end. */
@@ -307,6 +345,7 @@ int main(void)
 		cmocka_unit_test(comdat_members_know_their_group),
 		cmocka_unit_test(object_with_many_sections),
 		cmocka_unit_test(writer_makes_what_the_reader_reads),
+		cmocka_unit_test(writer_grows_sections_and_orders_relocations),
 		cmocka_unit_test(truncated_objects_are_refused),
 		cmocka_unit_test(flipped_bytes_do_no_harm),
 		cmocka_unit_test(not_an_elf_file_is_refused),

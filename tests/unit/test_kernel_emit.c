@@ -434,6 +434,24 @@ static void called_new_function_does_not_pin(void **state)
 	fix_close(&fix);
 }
 
+/* A new table: looking things up in it is harmless, giving its address away is not. */
+static void stored_new_data_pins_the_module(void **state)
+{
+	struct fix fix;
+
+	(void)state;
+	fix_make(&fix, false,
+		 "s/return operation(x);/{ static const char *const table[] = { \"a\", \"b\" }; return rest(table[x], "
+		 "1); }/");
+	assert_false(fix.emitted.is_pinned);
+	fix_close(&fix);
+	fix_make(&fix, false,
+		 "s/return operation(x);/{ static const char *const table[] = { \"a\", \"b\" };"
+		 " return rest((const char *)table, 1) + rest(table[x], 1); }/");
+	assert_true(fix.emitted.is_pinned);
+	fix_close(&fix);
+}
+
 static void symbols_of_modules_wait_for_the_module(void **state)
 {
 	const struct kc_elf_section *fields;
@@ -648,6 +666,7 @@ int main(void)
 		cmocka_unit_test(variable_cannot_change_its_size),
 		cmocka_unit_test(stored_new_function_pins_the_module),
 		cmocka_unit_test(called_new_function_does_not_pin),
+		cmocka_unit_test(stored_new_data_pins_the_module),
 		cmocka_unit_test(symbols_of_modules_wait_for_the_module),
 		cmocka_unit_test(jump_label_of_a_module_is_refused),
 		cmocka_unit_test(tracepoint_of_a_module_stays_silent),

@@ -24,51 +24,6 @@ struct kc_error *kc_kernel_no_address(const struct kernel_unit *unit, const stru
 			     symbol && symbol->name[0] ? symbol->name : "unnamed data", unit->target->name, why);
 }
 
-static bool is_absolute(uint32_t type)
-{
-	return type == R_X86_64_64 || type == R_X86_64_32 || type == R_X86_64_32S;
-}
-
-/* A pointer to a function that may be compared with others or outlive the patch, unlike a label inside a function. */
-static bool takes_entry(const struct kc_diff_item *from, const struct kc_diff_ref *ref)
-{
-	if (!from || ref->is_branch || !ref->item->is_function || ref->item->is_fragment || ref->offset != 0)
-		return false;
-	return from->is_function || is_absolute(ref->rela->type);
-}
-
-/* lea, mov $address, or a pointer in data: the address itself is used, so that it may be kept somewhere. */
-static bool keeps_address(const struct kc_diff_item *from, const struct kc_diff_ref *ref)
-{
-	const struct kc_elf_rela *rela = ref->rela;
-
-	if (is_absolute(rela->type))
-		return true;
-	return from->is_function && rela->offset >= 2 && from->section->data[rela->offset - 2] == 0x8d;
-}
-
-/* Descriptors that only their own statement uses, while it runs, or that the module loader knows to withdraw. */
-static bool is_descriptor(const struct kc_diff_item *item)
-{
-	return item->section->name[0] != '.' || !strncmp(item->section->name, ".kcare.", 7) ||
-	       !strncmp(item->section->name, ".printk_index", 13);
-}
-
-/* New code, or new data that stays in the module, whose address may be stored where the patch does not control it. */
-static void note_pins(struct kernel_emitter *emitter, const struct kc_diff_item *from, const struct kc_diff_ref *ref)
-{
-	const struct kc_diff_item *item = ref->item;
-
-	if (!from || from->is_root || item == from || item->twin || item->is_literal)
-		return;
-	if (item->is_function ? takes_entry(from, ref) : keeps_address(from, ref) && !is_descriptor(item)) {
-		kc_info(emitter->ctx,
-			"%s keeps the address of %s, which is new: the patch can be disabled, not unloaded",
-			kc_diff_item_name(from), kc_diff_item_name(item));
-		emitter->emitted->is_pinned = true;
-	}
-}
-
 /*
  * The addend of a field counts from the symbol of its relocation, which may be a whole section; ours from the item.
  * What a field of a table points to is what it counts from.
@@ -98,7 +53,7 @@ static struct kc_error *use_clone(struct kernel_emitter *emitter, struct kernel_
 	}
 	to.item = (struct kc_diff_item *)item;
 	to.offset = owner == unit ? ref->offset : 0;
-	note_pins(emitter, from, &to);
+	kc_kernel_note_pin(emitter, from, &to);
 	target->symbol = kc_kernel_output_symbol(emitter, clone->section);
 	target->addend = addend + (int64_t)clone->offset;
 	return NULL;
@@ -234,7 +189,7 @@ static struct kc_error *use_item(struct kernel_emitter *emitter, struct kernel_u
 				 struct kernel_target *target)
 {
 	const struct kc_diff_item *item = ref->item;
-	bool is_original = item->twin && !item->is_literal && (!item->clone || takes_entry(from, ref));
+	bool is_original = item->twin && !item->is_literal && (!item->clone || kc_kernel_takes_entry(from, ref));
 
 	if (!is_original)
 		return use_clone(emitter, unit, from, ref, unit, item, addend_in_item(from, ref), target);

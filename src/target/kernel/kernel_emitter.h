@@ -2,10 +2,10 @@
 /*
  * A livepatch module in the making, shared by the files of emission: kernel_emit.c has the flow, kernel_emit_clone.c
  * copies items into the sections of one object, kernel_emit_resolve.c says what a reference means in the kernel,
- * kernel_emit_imports.c names what the kernel has, kernel_emit_noreturn.c tells objtool what does not return,
- * kernel_emit_tables.c copies the entries of the kernel's tables,
- * kernel_emit_globals.c places new variables, kernel_emit_livepatch.c writes the klp structures, kernel_finish.c turns
- * the linked object into the module.
+ * kernel_emit_pins.c says which addresses are kept, kernel_emit_imports.c names what the kernel has,
+ * kernel_emit_noreturn.c tells objtool what does not return, kernel_emit_tables.c copies the entries of the kernel's
+ * tables, kernel_emit_globals.c places new variables, kernel_emit_livepatch.c writes the klp structures,
+ * kernel_finish.c turns the linked object into the module.
  */
 #ifndef KC_TARGET_KERNEL_KERNEL_EMITTER_H
 #define KC_TARGET_KERNEL_KERNEL_EMITTER_H
@@ -122,6 +122,11 @@ const struct kc_kernel_symbol *kc_kernel_find_only(const struct kc_kernel_object
 /* The placement's facts of a symbol of the original or patched object, or NULL. */
 const struct kc_kernel_placed *kc_kernel_placed_find(const struct kernel_unit *unit, const struct kc_elf *elf,
 						     const struct kc_elf_symbol *symbol);
+
+/* kernel_emit_pins.c: a pointer to a function that may be compared with others or outlive the patch, unlike a label. */
+bool kc_kernel_takes_entry(const struct kc_diff_item *from, const struct kc_diff_ref *ref);
+/* Pins the module when `ref`, to a clone, keeps its address. */
+void kc_kernel_note_pin(struct kernel_emitter *emitter, const struct kc_diff_item *from, const struct kc_diff_ref *ref);
 
 /* kernel_emit_imports.c. An exported symbol. */
 struct kc_error *kc_kernel_import_export(struct kernel_emitter *emitter, const char *name, bool is_weak,
