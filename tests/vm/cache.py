@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -14,6 +15,12 @@ UNUSED_MAX_AGE_S = 7 * 24 * 60 * 60
 
 class Failure(Exception):
     """What keeps a guest from running; said in one line."""
+
+
+def say(text):
+    """A whole line at once: patches are built in threads."""
+    sys.stdout.write(f"vm: {text}\n")
+    sys.stdout.flush()
 
 
 def folder():

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 
 import kernels
-from cache import TOP, Failure, Lock, call, digest, drop_unused
+from cache import TOP, Failure, Lock, call, digest, drop_unused, say
 
 PROGRAMS = ["bash", "python3", "kmod", "mount", "umount", "unshare", "nsenter", "setpriv", "dmesg", "strace"]
 KMOD_NAMES = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "depmod"]
@@ -84,7 +84,7 @@ class Root:
             drop_unused(cache.glob("root-*.img"))
 
     def make(self, cache):
-        print("vm: making the guests' root file system", flush=True)
+        say("making the guests' root file system")
         with tempfile.TemporaryDirectory(prefix=".root-", dir=cache) as work:
             root = pathlib.Path(work) / "root"
             for name in [*FOLDERS, *LINKS.values()]:

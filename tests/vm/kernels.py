@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 
-from cache import TOP, Failure, Lock, call
+from cache import TOP, Failure, Lock, call, digest, say
 
 # What the first file system needs; dependencies are found, and what is built in is left out.
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay", "crc32c_generic", "crc32c_intel"]
@@ -31,7 +31,9 @@ def derive_fix():
 
 @functools.cache
 def archive():
-    return derive_fix().Archive(derive_fix().cache_dir())
+    made = derive_fix().Archive(derive_fix().cache_dir())
+    made.lock.close()  # the lists are there; derive-fix itself wants the lock too
+    return made
 
 
 def apt(*args, **options):
@@ -70,7 +72,7 @@ def resolve(name, cache):
     except derive_fix().Failure as problem:
         if not known.exists():
             raise Failure(f"the archive cannot be asked for a kernel {name}: {problem}") from problem
-        print(f"vm: the archive cannot be asked; using the kernel {name} of last time", flush=True)
+        say(f"the archive cannot be asked; using the kernel {name} of last time")
         return tuple(known.read_text().split())
     part = known.with_suffix(f".{os.getpid()}")
     part.write_text(" ".join(found))
@@ -85,10 +87,20 @@ def find(series, age, flavour):
     return found[{"oldest": 0, "newest": -1}[age]]
 
 
-def derived_fix(name):
-    """The path of a fix that tools/derive-fix knows."""
-    call([TOP / "tools/derive-fix", name])
-    return derive_fix().cache_dir() / f"{name}.patch"
+def derived_fix(cache, name, what=None):
+    """The path of a fix that tools/derive-fix knows, or derives from `what`: package, file, function."""
+    if what is None:
+        call([TOP / "tools/derive-fix", name])
+        return derive_fix().cache_dir() / f"{name}.patch"
+    words = [word for field in ("package", "file", "function") if field in what for word in (f"--{field}", what[field])]
+    path = cache / "fixes" / f"{name}-{digest(*words)}.patch"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        text = call([TOP / "tools/derive-fix", "--name", name, *words])
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(text)
+        part.replace(path)
+    return path
 
 
 class Kernel:
@@ -105,7 +117,7 @@ class Kernel:
         self.image, self.modules, self.boot = (self.folder / name for name in ("vmlinuz", "modules.img", "boot"))
 
     def make(self, cache, version):
-        print(f"vm: fetching the kernel {self.release}", flush=True)
+        say(f"fetching the kernel {self.release}")
         with tempfile.TemporaryDirectory(prefix=f".kernel-{self.release}-", dir=cache) as work:
             work = pathlib.Path(work)
             package = f"linux-image-{self.release}"

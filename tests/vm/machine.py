@@ -3,12 +3,10 @@
 
 KVM is used where it works; else software emulation, in which Debian's kernels boot in about ten seconds.
 """
-import ctypes
 import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -70,16 +68,12 @@ def qemu():
     return path
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Machine:
     """`disks` are paths in the order of /dev/vda, …; a path with ":ro" at its end is shared and never written."""
 
     def __init__(self, cache, kernel, initrd, disks, folder, extra=()):
         self.console, self.output = folder / "console.log", folder / "tests.log"
-        self.command = [qemu(), *accelerator(cache), "-machine", "q35", "-m", str(MEMORY_MIB), "-smp", str(CPUS),
+        self.command = ["setpriv", "--pdeathsig", "KILL", qemu(), *accelerator(cache), "-machine", "q35", "-m", str(MEMORY_MIB), "-smp", str(CPUS),
                         "-nodefaults", "-display", "none", "-no-reboot", "-kernel", str(kernel.image), "-initrd",
                         str(initrd), "-append", KERNEL_COMMAND_LINE, "-serial", f"file:{self.console}"]
         for i, disk in enumerate(map(str, disks)):
@@ -90,8 +84,7 @@ class Machine:
 
     def run(self, limit_s, show):
         """Returns how it ended: "end", "plug" (a test asked to be cut off), "died" or "limit"."""
-        process = subprocess.Popen([*self.command, "-serial", f"file:{self.output}"], stdin=subprocess.DEVNULL,
-                                   preexec_fn=die_with_parent)
+        process = subprocess.Popen([*self.command, "-serial", f"file:{self.output}"], stdin=subprocess.DEVNULL)
         end, position, ending = time.monotonic() + limit_s, 0, None
         try:
             while process.poll() is None and ending is None:
@@ -108,7 +101,7 @@ class Machine:
         return ending or ("end" if END in self.read(self.output) else "died")
 
     def shell(self):
-        process = subprocess.Popen([*self.command, "-serial", "mon:stdio"], preexec_fn=die_with_parent)
+        process = subprocess.Popen([*self.command, "-serial", "mon:stdio"])
         process.wait()
 
     def follow(self, position, show):

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The patch files that guests work with: built before they boot, from patches.toml, kept by what went into them."""
+import concurrent.futures
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import threading
 import tomllib
 
 import kernels
 import secure_boot
-from cache import TOP, Failure, Lock, digest, drop_unused
+from cache import TOP, Failure, Lock, call, digest, drop_unused, say
 
 FIXES = TOP / "tests/vm/fixes"
-BUILD_LIMIT_S = 900
+BUILD_LIMIT_S, JOBS = 900, 2
 
 
 class Author:
@@ -28,14 +31,21 @@ class Author:
         self.key, self.public = self.folder / "author.key", self.folder / "author.pub"
 
 
-def table():
-    with open(TOP / "tests/vm/patches.toml", "rb") as file:
+def read(name):
+    with open(TOP / "tests/vm" / name, "rb") as file:
         return tomllib.load(file)
 
 
 def wanted(guest):
-    """{name: entry} of the patches for a guest."""
-    return {name: entry for name, entry in table().items() if guest in entry.get("guests", ["6.1"])}
+    """{name: entry} of the patches for a guest: those of patches.toml, and one for each fix of fixes.toml."""
+    table = read("patches.toml") | {name: {"fixes": [name]} | what for name, what in derived().items()}
+    return {name: entry for name, entry in table.items() if guest in entry.get("guests", ["6.1"])}
+
+
+@functools.cache
+def derived():
+    """{name: where it is in the sources} of the fixes of fixes.toml."""
+    return {name: {"package": "linux-source-6.1"} | what for name, what in read("guest/fixes.toml").items()}
 
 
 def builder_stamp(build):
@@ -47,10 +57,16 @@ def builder_stamp(build):
 
 class Builder:
     def __init__(self, cache, build):
-        self.folder, self.program, self.stamp = cache / "patches", build / "src/cmd/kcare-build", builder_stamp(build)
+        self.cache, self.folder = cache, cache / "patches"
+        self.program, self.stamp = build / "src/cmd/kcare-build", builder_stamp(build)
         self.author = Author(cache, self.program)
         self.folder.mkdir(exist_ok=True)
+        self.slots = threading.Semaphore(JOBS)
         drop_unused(path for path in self.folder.iterdir() if not path.name.startswith("."))
+
+    def prepare(self, release):
+        """Once, and before several builds want it at the same time."""
+        call([self.program, "prepare", "kernel", release], stdin=subprocess.DEVNULL)
 
     def build(self, release, name, entry, built):
         """(patch file, None) or (None, what the builder said). `built` has the patches made so far for this kernel."""
@@ -68,16 +84,13 @@ class Builder:
                 return None, f"there is no patch {previous}, which is the level before"
             arguments += ["--previous", built[previous]]
         key = digest(self.stamp, release, *(path.read_bytes() for path in fixes), *arguments)
-        with Lock(self.folder / f".{key}.lock"):
+        with self.slots, Lock(self.folder / f".{key}.lock"):
             return self.cached(key) or self.make(key, release, fixes, arguments, name)
 
-    @staticmethod
-    def fix_path(fix):
-        """A file of fixes/, or a CVE or name that tools/derive-fix knows."""
+    def fix_path(self, fix):
+        """A file of fixes/, a fix of fixes.toml, or one that tools/derive-fix knows."""
         path = FIXES / fix
-        if path.exists():
-            return path
-        return kernels.derived_fix(fix)
+        return path if path.exists() else kernels.derived_fix(self.cache, fix, derived().get(fix))
 
     def cached(self, key):
         folder = self.folder / key
@@ -87,7 +100,7 @@ class Builder:
         return next(folder.glob("*.kpatch")), None
 
     def make(self, key, release, fixes, arguments, name):
-        print(f"vm: building the patch {name} for {release}", flush=True)
+        say(f"building the patch {name} for {release}")
         with tempfile.TemporaryDirectory(prefix=f".{key}-", dir=self.folder) as work:
             part = pathlib.Path(work) / "part"
             part.mkdir()
@@ -110,12 +123,19 @@ class Builder:
 def share(release, guest, builder, folder):
     """Builds a guest's patches; {place: host path} with /kcare/patches/NAME.kpatch each, or NAME.error if that failed."""
     built, files = {}, {}
-    for name, entry in wanted(guest).items():
-        built[name], problem = builder.build(release, name, entry, built)
-        if built[name]:
-            files[f"kcare/patches/{name}.kpatch"] = str(built[name])
-        else:
-            print(f"vm: the patch {name} was not built: {problem.strip()}", flush=True)
-            (folder / f"{name}.error").write_text(problem)
-            files[f"kcare/patches/{name}.error"] = str(folder / f"{name}.error")
+    table = wanted(guest)
+    if table:
+        builder.prepare(release)
+    rounds = [{name: entry for name, entry in table.items() if "previous" not in entry},
+              {name: entry for name, entry in table.items() if "previous" in entry}]
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for entries in rounds:
+            results = pool.map(lambda item: builder.build(release, *item, built), entries.items())
+            for name, (path, problem) in zip(list(entries), results):
+                built[name] = path
+                if problem:
+                    say(f"the patch {name} was not built: {problem.strip()}")
+                    path = folder / f"{name}.error"
+                    path.write_text(problem)
+                files[f"kcare/patches/{name}{path.suffix}"] = str(path)
     return files

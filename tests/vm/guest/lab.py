@@ -83,7 +83,9 @@ def run(*command, **options):
     start = time.monotonic()
     done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           **options)
-    return Result(list(command), done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+    result = Result(list(command), done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+    assert "Sanitizer" not in result.err and "runtime error:" not in result.err, str(result)
+    return result
 
 
 class Agent:
