@@ -67,7 +67,7 @@ void kc_kernel_note_pin(struct kernel_emitter *emitter, const struct kc_diff_ite
 				   : !is_descriptor(item) && keeps_address(from, ref);
 	if (!is_pin)
 		return;
-	kc_info(emitter->ctx, "%s keeps the address of %s, which is new: the patch can be disabled, not unloaded",
+	kc_info(emitter->ctx, "%s keeps the address of %s, which lies in the patch: it can be disabled, not unloaded",
 		kc_diff_item_name(from), kc_diff_item_name(item));
 	emitter->emitted->is_pinned = true;
 }
