@@ -104,12 +104,14 @@ static struct kc_error *end_wait(struct wait *wait, int target)
 		return NULL;
 	}
 	kc_task_describe(tasks, n, &text);
+	kc_buf_append_str(&text, n ? "\n" : "; the kernel waits for an idle CPU; ");
+	kc_buf_append_str(&text, "try again later, or with --force (only a reboot takes the patch out then)");
 	if (text.failed)
 		return kc_error_no_memory();
 	return kc_error_new(KC_ERR_NOT_SETTLED,
 			    "%s: %zu of %zu tasks did not switch to the %s code within %" PRIu64 ".%" PRIu64 " s%s%s",
-			    wait->name, n, n_total, target ? "new" : "old", ms / 1000, ms % 1000 / 100,
-			    n ? ":" : "; the kernel waits for an idle CPU", text.data ? text.data : "");
+			    wait->name, n, n_total, target ? "new" : "old", ms / 1000, ms % 1000 / 100, n ? ":" : "",
+			    text.data);
 }
 
 /* NULL and `*over`: done. */

@@ -84,17 +84,28 @@ def state_of(pid):
     return {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
 
 
+def sleeping_child(pid):
+    """strace has other children first, to try what ptrace can do."""
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            state = state_of(int(child))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state["Name"] == "sleep" and state["State"] == "S":
+            return int(child)
+    return None
+
+
 def test_everybody_is_left_as_he_was(switch, sleepy):
     stopped, traced = subprocess.Popen(["sleep", "600"]), subprocess.Popen(["strace", "-f", "-o", "/dev/null", "sleep", "600"])
     try:
-        child = pathlib.Path(f"/proc/{traced.pid}/task/{traced.pid}/children")
-        lab.wait_until(lambda: child.read_text() and state_of(int(child.read_text()))["State"] == "S", what="strace's child")
+        lab.wait_until(lambda: sleeping_child(traced.pid), what="the traced process")
         stopped.send_signal(signal.SIGSTOP)
         lab.wait_until(lambda: state_of(stopped.pid)["State"] == "T", what="the stopped process")
         for action in ("level1", "unload"):
             switch(action, "--freezer", "full").ok()
             assert state_of(stopped.pid)["State"] == "T" and state_of(stopped.pid)["TracerPid"] == "0"
-            assert state_of(int(child.read_text()))["TracerPid"] == str(traced.pid)
+            assert state_of(sleeping_child(traced.pid))["TracerPid"] == str(traced.pid)
         stopped.send_signal(signal.SIGCONT)
         lab.wait_until(lambda: state_of(stopped.pid)["State"] == "S", what="the process going on")
         assert stopped.poll() is None and traced.poll() is None
@@ -125,7 +136,7 @@ def test_not_settled_is_taken_back_with_names_and_stacks(switch, sleepy):
     sleepy.hold_kernel_thread()
     result = refused(switch("level1", "--settle-ms", "3000"), "not-settled", "taken back: kcare_livepatch_1",
                      f"cat, task {', '.join(map(str, pids))}:", f"kernel thread sleepyd, task {sleepy.kernel_thread()}:",
-                     "sleepy_wait+0x", "proc_reg_read+0x", "kthread+0x", "within 3.0 s")
+                     "sleepy_wait+0x", "proc_reg_read+0x", "kthread+0x", "within 3.0 s", "--force")
     assert result.code == EXITS["busy"]
     assert_clean()
 
