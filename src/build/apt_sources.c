@@ -50,6 +50,7 @@ static const char *stanza_field(const char *stanza, size_t stanza_size, const ch
 	const char *p = stanza, *end = stanza + stanza_size;
 	size_t n = strlen(name);
 
+	*size = 0;
 	while (p < end) {
 		size_t line = (size_t)(end - p) < strcspn(p, "\n") ? (size_t)(end - p) : strcspn(p, "\n");
 
