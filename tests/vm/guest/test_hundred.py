@@ -29,8 +29,9 @@ def objects(name):
 
 @pytest.fixture
 def load():
-    script = "while :; do cat /proc/loadavg /proc/uptime | wc -c >/dev/null; done"
-    started = [subprocess.Popen(["sh", "-c", script]) for _ in range(2)]
+    """One process that starts others all the time, and one that reads what is patched all the time."""
+    started = [subprocess.Popen(["sh", "-c", script]) for script in (
+        "while :; do cat /proc/uptime | wc -c >/dev/null; done", "while :; do read line </proc/loadavg; usleep 5000; done")]
     yield started
     for process in started:
         process.kill()
