@@ -239,11 +239,11 @@ static struct kc_error *check_modules(const struct kc_kernel_tree *tree, const s
 
 /*
  * -n prints what make would do. It goes on behind errors (-k): the key that signs the package's modules is missing, for
- * one. The list is checked, not the exit code.
+ * one. The list is checked, not the exit code. Without -O, lines of several makes would be mixed.
  */
 static struct kc_error *list_units(struct kc_ctx *ctx, const struct kc_kernel_tree *tree, const char *parallel)
 {
-	const char *const arguments[] = { "-n", "-k", parallel, "vmlinux", "modules", NULL };
+	const char *const arguments[] = { "-n", "-k", parallel, "-Orecurse", "vmlinux", "modules", NULL };
 	kc_autobuf struct kc_buf output = { 0 }, commands = { 0 };
 	struct kc_kernel_units units = { 0 }, read = { 0 };
 	struct kc_error *err;
