@@ -401,13 +401,15 @@ struct kc_error *kc_kernel_unit_command_text(const struct kc_kernel_unit *unit, 
 }
 
 struct kc_error *kc_kernel_unit_command(const struct kc_kernel_unit *unit, const char *obj_dir, const char *path,
-					struct kc_commands *commands)
+					const char *include_dir, struct kc_commands *commands)
 {
 	kc_autobuf struct kc_buf text = { 0 };
 	kc_autowords struct kc_words words = { 0 };
 	size_t n = commands->n_items;
 
 	KC_TRY(kc_kernel_unit_command_text(unit, path, &text));
+	if (kc_buf_printf(&text, " -idirafter %s", include_dir), text.failed)
+		return kc_error_no_memory();
 	KC_TRY(kc_words_split(text.data, obj_dir, &words));
 	for (size_t i = 0; i < words.n_items; i++)
 		if (!words.items[i])

@@ -40,9 +40,11 @@ void kc_kernel_units_clear(struct kc_kernel_units *units);
 
 /* Is this module ("net/qrtr/qrtr") made from any unit? */
 bool kc_kernel_units_have_module(const struct kc_kernel_units *units, const char *module);
-/* Appends the command of a unit; `path` is the file "commands". */
+/*
+ * Appends the command of a unit; `path` is the file "commands". Its #include also finds headers in `include_dir`.
+ */
 struct kc_error *kc_kernel_unit_command(const struct kc_kernel_unit *unit, const char *obj_dir, const char *path,
-					struct kc_commands *commands);
+					const char *include_dir, struct kc_commands *commands);
 /* The same as text, as make prints it. */
 struct kc_error *kc_kernel_unit_command_text(const struct kc_kernel_unit *unit, const char *path, struct kc_buf *text);
 

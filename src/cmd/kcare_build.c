@@ -7,12 +7,18 @@
 static const struct kc_command commands[] = {
 	{ "keygen", "DIR [--name NAME] [--passphrase-file FILE]",
 	  "Makes an author's key pair: DIR/NAME.key (keep it secret) and DIR/NAME.pub.", kc_build_keygen_run },
-	{ "prepare", "user PACKAGE=VERSION [--cache DIR] [--print-path]",
-	  "Fetches a package and its source and configures it, so that `user` only compiles.", kc_build_prepare_run },
+	{ "prepare", "user PACKAGE=VERSION | kernel RELEASE  [--cache DIR] [--print-path]",
+	  "Fetches a package or a kernel with its source and configures it, so that `user` and `kernel` only compile.",
+	  kc_build_prepare_run },
 	{ "user",
 	  "PACKAGE=VERSION | --elf FILE --source DIR --commands JSON  --fix FIX… --level N --patchset NAME --key KEY "
 	  "-o DIR  [--type TYPE] [--allow RULE…] [--jobs N] [--cache DIR]",
 	  "Builds patch files for the programs and libraries that the fixes change.", kc_build_user_run },
+	{ "kernel",
+	  "RELEASE | --all PATTERN | --image FILE --headers DIR --source DIR [--modules DIR]  --fix FIX… --level N "
+	  "--patchset NAME --key KEY -o DIR  [--module-key PEM] [--previous FILE] [--effective-version RELEASE] "
+	  "[--type TYPE] [--allow RULE…] [--max-objects N] [--jobs N] [--cache DIR]",
+	  "Builds a patch file with a livepatch module for a kernel.", kc_build_kernel_run },
 	{ "show", "FILE [--json]", "Shows what a patch file says of itself, without checking its signature.",
 	  kc_build_show_run },
 	{ "verify", "FILE --key PUB", "Checks a patch file against a public key, or a folder of them.",

@@ -17,7 +17,7 @@ static const struct option options[] = {
 	{ "print-path", no_argument, NULL, 'P' },     { NULL, 0, NULL, 0 },
 };
 
-static struct kc_error *parse_number(const char *text, const char *what, unsigned *number)
+struct kc_error *kc_request_parse_number(const char *text, const char *what, unsigned *number)
 {
 	char *end;
 	unsigned long value;
@@ -30,8 +30,7 @@ static struct kc_error *parse_number(const char *text, const char *what, unsigne
 	return NULL;
 }
 
-/* Keeps the list NULL-terminated. */
-static struct kc_error *list_add(const char ***list, size_t *n, const char *value)
+struct kc_error *kc_request_list_add(const char ***list, size_t *n, const char *value)
 {
 	const char **slot = kc_array_add(list, n);
 
@@ -49,13 +48,13 @@ static struct kc_error *set_option(struct kc_request *request, int option, const
 
 	switch (option) {
 	case 'f':
-		return list_add(&request->fixes, &request->n_fixes, value);
+		return kc_request_list_add(&request->fixes, &request->n_fixes, value);
 	case 'a':
-		return list_add(&request->allowed, &request->n_allowed, value);
+		return kc_request_list_add(&request->allowed, &request->n_allowed, value);
 	case 'l':
-		return parse_number(value, "level", &user->level);
+		return kc_request_parse_number(value, "level", &user->level);
 	case 'j':
-		return parse_number(value, "number of jobs", &user->jobs);
+		return kc_request_parse_number(value, "number of jobs", &user->jobs);
 	case 'p':
 		user->patchset = value;
 		break;
