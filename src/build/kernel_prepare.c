@@ -239,11 +239,11 @@ static struct kc_error *check_modules(const struct kc_kernel_tree *tree, const s
 
 /*
  * -n prints what make would do. It goes on behind errors (-k): the key that signs the package's modules is missing, for
- * one. The list is checked, not the exit code. Without -O, lines of several makes would be mixed.
+ * one. The list is checked, not the exit code. One job: lines of several would be mixed.
  */
-static struct kc_error *list_units(struct kc_ctx *ctx, const struct kc_kernel_tree *tree, const char *parallel)
+static struct kc_error *list_units(struct kc_ctx *ctx, const struct kc_kernel_tree *tree)
 {
-	const char *const arguments[] = { "-n", "-k", parallel, "-Orecurse", "vmlinux", "modules", NULL };
+	const char *const arguments[] = { "-n", "-k", "-j1", "vmlinux", "modules", NULL };
 	kc_autobuf struct kc_buf output = { 0 }, commands = { 0 };
 	struct kc_kernel_units units = { 0 }, read = { 0 };
 	struct kc_error *err;
@@ -294,7 +294,7 @@ struct kc_error *kc_kernel_configure(struct kc_ctx *ctx, struct kc_kernel_tree *
 	KC_TRY(compare_headers(tree->headers_dir, tree->obj_dir, "include/generated"));
 	KC_TRY(compare_headers(tree->headers_dir, tree->obj_dir, "arch/x86/include/generated"));
 	KC_TRY(copy_file(tree->headers_dir, tree->obj_dir, "Module.symvers", SYMVERS_LIMIT));
-	return list_units(ctx, tree, parallel);
+	return list_units(ctx, tree);
 }
 
 /* ---- kmod/ ---- */

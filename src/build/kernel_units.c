@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kbuild prints a recipe in one line, and three kinds of them matter:
+ * Kbuild prints a recipe in one line, and three kinds of them matter (spaces are single there):
  *
- *	…; gcc-12 … -c -o net/qrtr/af_qrtr.o /src/net/qrtr/af_qrtr.c   ; ./tools/objtool/objtool …; scripts/basic/fixdep
- *… …; printf '%s\n'   af_qrtr.o ns.o | awk '!x[$0]++ { print("net/qrtr/"$0) }' > net/qrtr/qrtr.mod; … …; printf
- *"init/%s " main.o version.o | xargs ar cDPrST init/built-in.a; …  (and lib.a, whose paths are whole)
+ *	"…; gcc-12 … -c -o net/qrtr/af_qrtr.o /src/net/qrtr/af_qrtr.c ; ./tools/objtool/objtool …"
+ *
+ *	"…; printf '%s' af_qrtr.o ns.o | awk '… { print("net/qrtr/"$0) }' > net/qrtr/qrtr.mod; …"
+ *
+ *	"…; printf "init/%s " main.o version.o | xargs ar cDPrST init/built-in.a; …", and lib.a, whose paths are whole
  */
 #include "build/kernel_units.h"
 
@@ -118,14 +120,13 @@ static struct kc_error *take_compilation(struct parser *p, const char *line)
 /* "a/b/../c.o" is "a/c.o" everywhere else. */
 static char *clean_path(const char *prefix, size_t prefix_size, const char *name, size_t size)
 {
-	kc_autofree char *joined = NULL, *resolved = NULL;
+	kc_autofree char *joined = NULL;
 
 	if (asprintf(&joined, "%.*s%.*s", (int)prefix_size, prefix, (int)size, name) < 0) {
 		joined = NULL;
 		return NULL;
 	}
-	resolved = kc_path_resolve("/", joined);
-	return resolved ? strdup(resolved + 1) : NULL;
+	return kc_steal(joined);
 }
 
 /* Every word in [text, end) that ends in ".o" becomes a member. */
