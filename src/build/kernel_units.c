@@ -117,8 +117,8 @@ static struct kc_error *take_compilation(struct parser *p, const char *line)
 	return compiled->object && compiled->source && !p->commands->failed ? NULL : kc_error_no_memory();
 }
 
-/* "a/b/../c.o" is "a/c.o" everywhere else. */
-static char *clean_path(const char *prefix, size_t prefix_size, const char *name, size_t size)
+/* As Kbuild calls it, ".." and all. */
+static char *member_path(const char *prefix, size_t prefix_size, const char *name, size_t size)
 {
 	kc_autofree char *joined = NULL;
 
@@ -145,7 +145,7 @@ static struct kc_error *take_members(struct parser *p, const char *text, const c
 		member = kc_array_add(&p->members, &p->n_members);
 		if (!member)
 			return kc_error_no_memory();
-		member->object = clean_path(prefix, prefix_size, text, size);
+		member->object = member_path(prefix, prefix_size, text, size);
 		member->place = place;
 		member->module = module ? strndup(module, module_size) : NULL;
 		if (!member->object || (module && !member->module))
