@@ -158,7 +158,7 @@ static void units_keep_their_commands(void **state)
 	unit = find_unit(&units, "init/main.o");
 	assert_ok(kc_kernel_unit_command_text(unit, commands, &text));
 	assert_string_equal(text.data, "gcc-12 -O2 -DX='\"a b\"' -c -o init/main.o /src/init/main.c");
-	assert_ok(kc_kernel_unit_command(unit, "/obj", commands, list));
+	assert_ok(kc_kernel_unit_command(unit, "/obj", commands, "/kmod", list));
 	assert_int_equal(list->n_items, 1);
 	assert_string_equal(list->items[0].dir, "/obj");
 	assert_string_equal(list->items[0].file, "/src/init/main.c");
