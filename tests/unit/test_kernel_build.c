@@ -72,18 +72,19 @@ static const char make_output[] =
 	CC("net/q/a.o", "/src/net/q/a.c") "\n"
 	CC("net/q/a.o", "/src/net/q/a.c") "\n"
 	CC("net/q/shared.o", "/src/net/q/../q/shared.c") "\n"
+	CC("net/r/../q/twice.o", "/src/net/r/../q/twice.c") "\n"
 	CC("net/old/x.o", "/src/net/old/x.c") "\n"
 	CC("arch/x86/entry/thunk_64.o", "/src/arch/x86/entry/thunk_64.S") "\n"
 	CC("lib/crc.o", "/src/lib/crc.c") "\n"
 	CC("drivers/video/made.o", "drivers/video/made.c") "\n"
 	CC("arch/x86/entry/vdso/vgettimeofday.o", "/src/arch/x86/entry/vdso/vgettimeofday.c") "\n"
 	"set -e; mkdir -p net/q; printf '%s\\n'   a.o shared.o | awk '!x[$0]++ { print(\"net/q/\"$0) }' > net/q/q.mod\n"
-	"set -e; printf '%s\\n'   ../q/shared.o | awk '!x[$0]++ { print(\"net/r/\"$0) }' > net/r/r.mod; :\n"
+	"set -e; printf '%s\\n'   ../q/twice.o shared.o | awk '!x[$0]++ { print(\"net/r/\"$0) }' > net/r/r.mod; :\n"
 	"{ echo net/old/x.o; } > net/old/old.mod\n"
 	"rm -f init/built-in.a;  printf \"init/%s \" main.o | xargs ar cDPrST init/built-in.a\n"
 	"rm -f arch/x86/entry/built-in.a;  printf \"arch/x86/entry/%s \" thunk_64.o made/built-in.a | "
 	"xargs ar cDPrST arch/x86/entry/built-in.a\n"
-	"rm -f drivers/video/built-in.a; printf \"drivers/video/%s \" ./made.o | xargs ar cDPrST x.a\n"
+	"rm -f drivers/video/built-in.a; printf \"drivers/video/%s \" made.o | xargs ar cDPrST x.a\n"
 	"rm -f lib/lib.a; ar cDPrsT lib/lib.a lib/crc.o lib/gone.o; echo 'cmd' > lib/.lib.a.cmd";
 /* clang-format on */
 
@@ -124,7 +125,8 @@ static void units_know_where_they_go(void **state)
 		{ "lib/crc.o", "/src/lib/crc.c", "", KC_KERNEL_LIBRARY },
 		{ "net/old/x.o", "/src/net/old/x.c", "net/old/old", KC_KERNEL_MODULE },
 		{ "net/q/a.o", "/src/net/q/a.c", "net/q/q", KC_KERNEL_MODULE },
-		{ "net/q/shared.o", "/src/net/q/shared.c", "net/q/q:net/r/r", KC_KERNEL_MODULE },
+		{ "net/q/shared.o", "/src/net/q/shared.c", "net/q/q", KC_KERNEL_MODULE },
+		{ "net/r/../q/twice.o", "/src/net/q/twice.c", "net/r/r", KC_KERNEL_MODULE },
 	};
 	kc_autofree char *commands = kc_path_join(dir, "commands");
 	struct kc_kernel_units units = { 0 };
