@@ -86,6 +86,23 @@ static char *overlay_argument(const struct kc_overlay *overlay, const char *argu
 													      : moved;
 }
 
+struct kc_error *kc_compile_add_dirs(const struct kc_compile_command *command, struct kc_overlay *overlay)
+{
+	for (size_t i = 1; i < command->n_arguments; i++) {
+		int offset = path_offset(command->arguments[i]);
+		const char *path = command->arguments[i] + (offset < 0 ? 0 : offset);
+		kc_autofree char *dir = NULL;
+
+		if (offset < 0 || !strstr(path, "/../"))
+			continue;
+		dir = strndup(path, (size_t)(kc_path_name(path) - path - 1));
+		if (!dir)
+			return kc_error_no_memory();
+		KC_TRY(kc_overlay_add_dir(overlay, dir));
+	}
+	return NULL;
+}
+
 static bool add_format(struct words *words, const char *format, const char *value)
 {
 	char *word;

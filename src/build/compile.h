@@ -28,6 +28,9 @@ struct kc_compile_job {
 	struct kc_error *err;		  /* private */
 };
 
+/* Arguments that leave a folder again ("a/../b/x.c"): a real folder in the overlay, so that they stay in it. */
+struct kc_error *kc_compile_add_dirs(const struct kc_compile_command *command, struct kc_overlay *overlay);
+
 /* `env`: extra environment, NULL-terminated. KC_ERR_COMPILE with what the compiler said of the first job that failed.
  */
 struct kc_error *kc_compile(struct kc_ctx *ctx, struct kc_compile_job *jobs, size_t n_jobs, unsigned parallel,

@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
+#include "build/compile.h"
 #include "build/depfile.h"
 
 enum { SOURCE_LIMIT = 64 << 20 };
@@ -254,6 +255,7 @@ struct kc_error *kc_touched_overlay(const struct kc_tree *tree, const struct kc_
 
 		KC_TRY(kc_overlay_add_dir(overlay, command->dir));
 		KC_TRY(add_parent(overlay, command->file));
+		KC_TRY(kc_compile_add_dirs(command, overlay));
 		for (; dependencies && *dependencies; dependencies++)
 			KC_TRY(add_parent(overlay, *dependencies));
 	}

@@ -421,11 +421,46 @@ static void overlay_replaces_headers_invisibly(void **state)
 	for (char **p = dependencies; *p; p++)
 		header_seen |= !strncmp(*p, overlay_dir, strlen(overlay_dir)) && strstr(*p, "/include/two/two.h");
 	assert_true(header_seen);
-	for (size_t i = 0; i < commands.items[0].n_arguments; i++)
-		free(commands.items[0].arguments[i]);
-	free(commands.items[0].arguments);
-	free(commands.items[0].dir);
-	free(commands.items[0].file);
+	kc_compile_command_clear(&commands.items[0]);
+	free(commands.items);
+	assert_int_equal(kc_tree_remove(dir), 0);
+}
+
+/* amdgpu: the source and its header are named through a sibling folder that nothing else is in. */
+static void overlay_keeps_paths_that_go_back(void **state)
+{
+	char dir[] = "/tmp/kcare-test-XXXXXX", text[] = "#include <x.h>\nint f(void)\n{\n\treturn X + 0x2222;\n}\n";
+	kc_autofree char *source = NULL, *build = NULL, *header = NULL, *real = NULL, *overlay_dir = NULL;
+	kc_autofree char *include = NULL, *patched = NULL;
+	kc_autooverlay struct kc_overlay *overlay = NULL;
+	struct kc_commands commands = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	write_text(dir, "tree/amdgpu/Makefile", "");
+	write_text(dir, "tree/display/x.c", "#include <x.h>\nint f(void)\n{\n\treturn X;\n}\n");
+	write_text(dir, "tree/display/inc/x.h", "#define X 1\n");
+	write_text(dir, "build/config.h", "");
+	build = kc_path_join(dir, "build");
+	source = kc_path_join(dir, "tree/amdgpu/../display/x.c");
+	real = kc_path_join(dir, "tree/display/x.c");
+	header = kc_path_join(dir, "tree/display/inc/x.h");
+	overlay_dir = kc_path_join(dir, "overlay");
+	patched = kc_path_join(dir, "patched.o");
+	assert_true(asprintf(&include, "-I%s/tree/amdgpu/../display/inc", dir) > 0);
+	char *words[] = { (char *)"gcc", include, source, (char *)"-c" };
+	assert_ok(kc_commands_add(&commands, build, NULL, NULL, words, 4));
+	assert_ok(kc_overlay_new(overlay_dir, &overlay));
+	assert_ok(kc_overlay_add_dir(overlay, build));
+	assert_ok(kc_compile_add_dirs(&commands.items[0], overlay));
+	assert_ok(kc_overlay_replace(overlay, real, text, strlen(text)));
+	assert_ok(kc_overlay_replace(overlay, header, "#define X 0x11110000\n", 21));
+	struct kc_compile_job job = {
+		.command = commands.items, .variant = KC_VARIANT_PATCHED, .overlay = overlay, .object_path = patched
+	};
+	assert_ok(kc_compile(ctx, &job, 1, 1, NULL));
+	assert_contains(patched, "\x22\x22\x11\x11", true);
+	kc_compile_command_clear(&commands.items[0]);
 	free(commands.items);
 	assert_int_equal(kc_tree_remove(dir), 0);
 }
@@ -527,6 +562,7 @@ int main(void)
 		cmocka_unit_test(json_commands_round_trip),
 		cmocka_unit_test(paths_are_resolved),
 		cmocka_unit_test(overlay_replaces_headers_invisibly),
+		cmocka_unit_test(overlay_keeps_paths_that_go_back),
 		cmocka_unit_test(compiler_errors_are_shown),
 		cmocka_unit_test(dependencies_are_parsed),
 		cmocka_unit_test(stale_scratch_folders_are_removed),
