@@ -103,6 +103,22 @@ struct kc_error *kc_compile_add_dirs(const struct kc_compile_command *command, s
 	return NULL;
 }
 
+/* A prefix map holds for the files that the overlay has, and for those that it has not. */
+static bool add_prefix_map(struct words *words, const struct kc_overlay *overlay, const char *argument)
+{
+	char *moved = overlay_argument(overlay, argument, false);
+	bool ok = moved && (!strcmp(moved, argument) || words_add(words, strdup(argument)));
+
+	return words_add(words, moved) && ok;
+}
+
+static bool is_prefix_map(const char *argument)
+{
+	const char *map = strstr(argument, "-prefix-map=");
+
+	return map && argument[0] == '-' && argument[1] == 'f' && map < strchr(argument, '=');
+}
+
 static bool add_format(struct words *words, const char *format, const char *value)
 {
 	char *word;
@@ -110,7 +126,10 @@ static bool add_format(struct words *words, const char *format, const char *valu
 	return words_add(words, asprintf(&word, format, value) < 0 ? NULL : word);
 }
 
-/* The compiler and its options; in the overlay, its own prefix is hidden first (later prefix maps win). */
+/*
+ * The compiler and its options; in the overlay, its own prefix is hidden first. Later prefix maps win, but gcc
+ * looks at -ffile-prefix-map only after all -fmacro-prefix-map: ours must not be one.
+ */
 static struct kc_error *arguments_make(const struct kc_compile_job *job, struct words *words)
 {
 	const struct kc_compile_command *command = job->command;
@@ -118,14 +137,19 @@ static struct kc_error *arguments_make(const struct kc_compile_job *job, struct 
 	bool ok = words_add(words, strdup(command->arguments[0]));
 
 	if (overlay)
-		ok = ok && add_format(words, "-ffile-prefix-map=%s=", kc_overlay_dir(overlay));
+		ok = ok && add_format(words, "-fdebug-prefix-map=%s=", kc_overlay_dir(overlay)) &&
+		     add_format(words, "-fmacro-prefix-map=%s=", kc_overlay_dir(overlay));
 	if (job->variant != KC_VARIANT_PLAIN)
 		ok = ok && words_add(words, strdup("-g"));
 	for (size_t i = 1; i < command->n_arguments; i++) {
+		const char *argument = command->arguments[i];
 		bool define = !strcmp(command->arguments[i - 1], "-D") || !strcmp(command->arguments[i - 1], "-U");
 
-		ok = ok && words_add(words, overlay ? overlay_argument(overlay, command->arguments[i], define)
-						    : strdup(command->arguments[i]));
+		if (overlay && !define && is_prefix_map(argument))
+			ok = ok && add_prefix_map(words, overlay, argument);
+		else
+			ok = ok &&
+			     words_add(words, overlay ? overlay_argument(overlay, argument, define) : strdup(argument));
 	}
 	if (job->variant != KC_VARIANT_PLAIN)
 		ok = ok && words_add(words, strdup("-ffunction-sections")) &&
