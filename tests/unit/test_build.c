@@ -374,7 +374,7 @@ static void overlay_replaces_headers_invisibly(void **state)
 {
 	char dir[] = "/tmp/kcare-test-XXXXXX";
 	kc_autofree char *source = NULL, *build = NULL, *header = NULL, *overlay_dir = NULL, *include = NULL;
-	kc_autofree char *original = NULL, *patched = NULL, *absolute = NULL;
+	kc_autofree char *original = NULL, *patched = NULL, *absolute = NULL, *map = NULL;
 	kc_autooverlay struct kc_overlay *overlay = NULL;
 	kc_autopaths char **dependencies = NULL;
 	struct kc_commands commands = { 0 };
@@ -394,9 +394,10 @@ static void overlay_replaces_headers_invisibly(void **state)
 	include = kc_path_join(dir, "tree/include/one");
 	original = kc_path_join(dir, "original.o");
 	patched = kc_path_join(dir, "patched.o");
-	char *words[] = { (char *)"gcc", (char *)"-I../include", (char *)"-include", (char *)"config.h", source,
-			  (char *)"-c" };
-	assert_ok(kc_commands_add(&commands, build, NULL, NULL, words, 6));
+	assert_true(asprintf(&map, "-fmacro-prefix-map=%s/tree/=", dir) > 0); /* as Kbuild does */
+	char *words[] = { (char *)"gcc", map,	      (char *)"-I../include", (char *)"-include", (char *)"config.h",
+			  source,	 (char *)"-c" };
+	assert_ok(kc_commands_add(&commands, build, NULL, NULL, words, 7));
 	assert_ok(kc_overlay_new(overlay_dir, &overlay));
 	assert_ok(kc_overlay_add_dir(overlay, build));
 	assert_ok(kc_overlay_add_dir(overlay, include));
@@ -411,8 +412,8 @@ static void overlay_replaces_headers_invisibly(void **state)
 		  .object_path = patched },
 	};
 	assert_ok(kc_compile(ctx, jobs, 2, 2, NULL));
-	assert_contains(original, "old text ", true);
-	assert_contains(patched, "new text ", true);
+	assert_contains(original, "old text src/main.c", true);
+	assert_contains(patched, "new text src/main.c", true);
 	assert_contains(patched, "old text ", false);
 	assert_contains(patched, source, true);
 	assert_contains(patched, overlay_dir, false);
