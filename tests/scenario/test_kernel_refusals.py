@@ -47,9 +47,9 @@ REFUSED = {
     "the vdso": (
         lab.edit("arch/x86/entry/vdso/vclock_gettime.c", "	return __cvdso_time(t);", "	return __cvdso_time(t) + !t;"),
         "vdso", []),
-    "assembler": (
+    "assembler of a library": (
         lab.edit("arch/x86/lib/memcpy_64.S", "SYM_FUNC_START_LOCAL(memcpy_erms)\n", "SYM_FUNC_START_LOCAL(memcpy_erms)\n	nop\n"),
-        "assembler", ["memcpy_64.S"]),
+        "lib.a", ["arch/x86/lib/memcpy_64"]),
     "a newly exported symbol": (
         lab.edit("fs/pipe.c", "EXPORT_SYMBOL(pipe_lock);", "EXPORT_SYMBOL(pipe_lock);\nEXPORT_SYMBOL(create_pipe_files);"),
         "export-new", ["create_pipe_files"]),
@@ -60,22 +60,24 @@ class Prepared:
     """A kernel that kcare-build has prepared."""
 
     def __init__(self, kcare, folder):
-        self.kcare, self.folder = kcare, folder
+        self.kcare, self.folder, self.made = kcare, folder, 0
         self.release, _ = kernels.resolve("6.1 oldest amd64", vm_cache.folder())
         made = kcare.build("prepare", "kernel", self.release, "--print-path", timeout=1200)
         assert made.code == lab.DONE, made
         self.path = pathlib.Path(made.out.splitlines()[-1])
+        self.source = (self.path / "obj/source").resolve()
 
     def build(self, *fixes, level=1, extra=(), kernel=None):
         """The result and the patch file; None for the latter when there is none."""
-        place = self.folder / f"{len(list(self.folder.iterdir())):03d}"
+        self.made += 1
+        place = self.folder / f"{self.made:03d}"
         place.mkdir()
         arguments = ["kernel", *(kernel or [self.release])]
         for number, fix in enumerate(fixes):
             path = fix
             if isinstance(fix, lab.Fix):
                 path = place / f"{number}.patch"
-                path.write_text(fix.text(self.path / "source"))
+                path.write_text(fix.text(self.source))
             arguments += ["--fix", path]
         result = self.kcare.build(*arguments, "--level", level, "--patchset", "K20261123_01", "--key", self.kcare.key, "-o",
                                   place / "out", *extra)
@@ -121,14 +123,13 @@ def test_a_fix_that_does_not_apply_is_named_with_its_file(prepared):
     result, patch = prepared.build(path)
     assert result.code == lab.INPUT and patch is None, result
     assert "stale.patch" in result.err and "fs/proc/loadavg.c" in result.err, result
-    path.unlink()
 
 
 def test_an_image_that_these_sources_have_not_made_is_refused(prepared):
     release, version = kernels.resolve("6.1 newest amd64", vm_cache.folder())
     other = kernels.Kernel(vm_cache.folder(), release, version)
     result, patch = prepared.build(FIXES / "loadavg-mark-1.patch", kernel=[
-        "--image", other.image, "--headers", prepared.path / "headers", "--source", prepared.path / "source"])
+        "--image", other.image, "--headers", prepared.path / f"headers/usr/src/linux-headers-{prepared.release}", "--source", prepared.source])
     assert result.code in (lab.REFUSED, lab.INPUT) and patch is None, result
     assert release in result.err and prepared.release in result.err, f"it does not say which kernel is which: {result}"
 
