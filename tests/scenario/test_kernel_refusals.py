@@ -126,12 +126,11 @@ def test_a_fix_that_does_not_apply_is_named_with_its_file(prepared):
 
 
 def test_an_image_that_these_sources_have_not_made_is_refused(prepared):
-    release, version = kernels.resolve("6.1 newest amd64", vm_cache.folder())
-    other = kernels.Kernel(vm_cache.folder(), release, version)
+    other = kernels.Kernel(vm_cache.folder(), *kernels.resolve("6.1 newest amd64", vm_cache.folder()))
     result, patch = prepared.build(FIXES / "loadavg-mark-1.patch", kernel=[
         "--image", other.image, "--headers", prepared.path / f"headers/usr/src/linux-headers-{prepared.release}", "--source", prepared.source])
     assert result.code in (lab.REFUSED, lab.INPUT) and patch is None, result
-    assert release in result.err and prepared.release in result.err, f"it does not say which kernel is which: {result}"
+    assert "headers" in result.err and "source" in result.err, f"it does not say what does not fit: {result}"
 
 
 def test_an_unknown_kernel_is_an_error_that_says_where_to_look(prepared):
