@@ -68,6 +68,10 @@ static struct kc_error *compare_object(struct kc_ctx *ctx, struct kc_kernel_tree
 						.data = tree->image };
 	kc_kernel_diff_options(&part->target, &options);
 	err = kc_diff_objects(ctx, object->original, object->patched, &options, &part->diff);
+	if (!err && part->unit && part->unit->place == KC_KERNEL_LIBRARY)
+		err = kc_error_rule("lib.a",
+				    "it changes, and is part of a library of which the linker takes what it needs; "
+				    "change the functions that call it");
 	slot = err ? NULL : kc_array_add(&parts->items, &parts->n_items);
 	if (slot) {
 		part->object = *object;

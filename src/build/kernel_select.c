@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "build/depfile.h"
 #include "build/kernel_includes.h"
 #include "build/kernel_parts.h"
 
@@ -52,9 +53,24 @@ static struct kc_error *add_compiled(const struct kc_kernel_tree *tree, const st
 	return NULL;
 }
 
-/* Headers, and sources that other sources include. */
+/* Sources that Kbuild generates are not there before their object is made: then nobody can say what they include. */
+static struct kc_error *make_generated(struct kc_ctx *ctx, const struct kc_kernel_tree *tree, const size_t *units,
+				       size_t n_units, unsigned jobs)
+{
+	kc_autofree const char **objects = calloc(n_units + 1, sizeof(*objects));
+	size_t n = 0;
+
+	if (!objects)
+		return kc_error_no_memory();
+	for (size_t i = 0; i < n_units; i++)
+		if (access(tree->units.items[units[i]].source, F_OK))
+			objects[n++] = tree->units.items[units[i]].object;
+	return n ? kc_kernel_make(ctx, tree, objects, n, jobs) : NULL;
+}
+
+/* All that may read one of the files: headers, and sources that other sources include. */
 static struct kc_error *add_including(struct kc_ctx *ctx, const struct kc_kernel_tree *tree,
-				      const struct kc_touched *touched, const bool *is_compiled, size_t max,
+				      const struct kc_touched *touched, size_t max, unsigned jobs,
 				      struct selection *selection)
 {
 	kc_autofree const char **paths = calloc(touched->n_files + 1, sizeof(*paths));
@@ -64,11 +80,12 @@ static struct kc_error *add_including(struct kc_ctx *ctx, const struct kc_kernel
 	if (!paths)
 		return kc_error_no_memory();
 	for (size_t i = 0; i < touched->n_files; i++)
-		if (!is_compiled[i] && !touched->files[i].created)
+		if (!touched->files[i].created)
 			paths[n_paths++] = touched->files[i].path;
 	if (!n_paths)
 		return NULL;
 	KC_TRY(kc_kernel_includes_find(ctx, tree, paths, n_paths, max, &units, &n_units));
+	KC_TRY(make_generated(ctx, tree, units, n_units, jobs));
 	for (size_t i = 0; i < n_units; i++)
 		KC_TRY(selection_add(selection, units[i]));
 	return NULL;
@@ -139,60 +156,104 @@ static struct kc_error *check_compiled(const struct kc_kernel_tree *tree, const 
 	return NULL;
 }
 
-/* The files that are sources of objects: Kbuild names them. */
+/* The objects whose source is touched itself must be ones that can be patched. */
 static struct kc_error *select_compiled(const struct kc_kernel_tree *tree, const struct kc_touched *touched,
-					bool *is_compiled, struct selection *selection)
+					struct selection *selection)
 {
-	for (size_t i = 0; i < touched->n_files; i++) {
-		size_t before = selection->n_units;
-
+	for (size_t i = 0; i < touched->n_files; i++)
 		KC_TRY(add_compiled(tree, &touched->files[i], selection));
-		is_compiled[i] = selection->n_units > before;
-	}
 	for (size_t i = 0; i < selection->n_units; i++)
 		KC_TRY(check_place(&tree->units.items[selection->units[i]]));
 	return NULL;
 }
 
-/* Objects that only include something are compiled where that can matter. */
-static void drop_unpatchable(const struct kc_kernel_tree *tree, struct selection *selection)
+/* What only includes something and cannot be compared at all is left out, but not without a word. */
+static void drop_unpatchable(struct kc_ctx *ctx, const struct kc_kernel_tree *tree, struct selection *selection)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < selection->n_units; i++) {
-		struct kc_error *err = check_place(&tree->units.items[selection->units[i]]);
+		const struct kc_kernel_unit *unit = &tree->units.items[selection->units[i]];
+		kc_autoerror struct kc_error *err = unit->place == KC_KERNEL_LIBRARY ? NULL : check_place(unit);
 
-		if (!err)
+		if (err)
+			kc_warning(ctx, "%s may include what the fix changes, and keeps it as it was: %s", unit->object,
+				   kc_error_message(err));
+		else
 			selection->units[kept++] = selection->units[i];
-		kc_error_free(err);
 	}
 	selection->n_units = kept;
 }
 
+/* `thorough`: set when not all are made from a touched file. */
 static struct kc_error *select_units(struct kc_ctx *ctx, const struct kc_kernel_tree *tree,
-				     const struct kc_touched *touched, size_t max, struct selection *selection)
+				     const struct kc_touched *touched, size_t max, unsigned jobs,
+				     struct selection *selection, bool *thorough)
 {
-	kc_autofree bool *is_compiled = calloc(touched->n_files + 1, sizeof(*is_compiled));
+	size_t n_compiled;
 
-	if (!is_compiled)
-		return kc_error_no_memory();
-	KC_TRY(select_compiled(tree, touched, is_compiled, selection));
-	KC_TRY(add_including(ctx, tree, touched, is_compiled, max, selection));
+	KC_TRY(select_compiled(tree, touched, selection));
+	n_compiled = selection->n_units;
+	KC_TRY(add_including(ctx, tree, touched, max, jobs, selection));
 	selection_sort(selection);
-	drop_unpatchable(tree, selection);
+	*thorough = selection->n_units > n_compiled;
+	drop_unpatchable(ctx, tree, selection);
 	return NULL;
+}
+
+/* Objects that the preprocessor could not read: mostly, a header is missing that Kbuild generates with the object. */
+static struct kc_error *list_unread(const struct kc_kernel_tree *tree, const struct kc_touched *touched,
+				    const char ***objects, size_t *n)
+{
+	const struct kc_commands *commands = tree->tree->commands;
+
+	*n = 0;
+	*objects = calloc(commands->n_items + 1, sizeof(**objects));
+	if (!*objects)
+		return kc_error_no_memory();
+	for (size_t i = 0; touched->dependencies && i < touched->n_dependencies; i++)
+		if (!touched->dependencies[i])
+			(*objects)[(*n)++] = commands->items[i].output;
+	return NULL;
+}
+
+/* Lets Kbuild make what could not be read, and looks again. What nobody can read may include anything: an error. */
+static struct kc_error *read_rest(struct kc_ctx *ctx, const struct kc_kernel_tree *tree, unsigned jobs,
+				  struct kc_touched *touched)
+{
+	kc_autofree const char **objects = NULL, **still = NULL;
+	size_t n;
+
+	KC_TRY(list_unread(tree, touched, &objects, &n));
+	if (!n)
+		return NULL;
+	KC_TRY(kc_kernel_make(ctx, tree, objects, n, jobs));
+	kc_dependencies_free(touched->dependencies, touched->n_dependencies);
+	touched->dependencies = NULL;
+	touched->n_commands = 0;
+	KC_TRY(kc_touched_select(ctx, tree->tree, jobs, true, touched));
+	KC_TRY(list_unread(tree, touched, &still, &n));
+	return n ? kc_error_new(KC_ERR_COMPILE,
+				"the preprocessor cannot read the source of %s, so that nobody knows whether "
+				"it includes what the fix changes",
+				still[0])
+		 : NULL;
 }
 
 struct kc_error *kc_kernel_select(struct kc_ctx *ctx, struct kc_kernel_tree *tree, struct kc_touched *touched,
 				  size_t max, unsigned jobs)
 {
 	struct selection selection = { 0 };
-	struct kc_error *err = select_units(ctx, tree, touched, max ? max : DEFAULT_MAX_OBJECTS, &selection);
+	bool thorough = false;
+	struct kc_error *err =
+		select_units(ctx, tree, touched, max ? max : DEFAULT_MAX_OBJECTS, jobs, &selection, &thorough);
 
 	if (!err)
 		err = take_commands(tree, &selection);
 	free(selection.units);
 	if (!err)
-		err = kc_touched_select(ctx, tree->tree, jobs, false, touched);
+		err = kc_touched_select(ctx, tree->tree, jobs, thorough, touched);
+	if (!err)
+		err = read_rest(ctx, tree, jobs, touched);
 	return err ? err : check_compiled(tree, touched);
 }
