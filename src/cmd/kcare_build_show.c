@@ -47,6 +47,22 @@ static void print_created(int64_t created)
 		printf("created      %lld\n", (long long)created);
 }
 
+static void print_kernel(const struct kc_kernel_manifest *kernel)
+{
+	printf("kernel       %s, build-id %s\n", kernel->release, kernel->build_id);
+	printf("effective    %s\n", kernel->effective_version);
+	printf("module       %s%s\n", kernel->module,
+	       kernel->is_pinned ? ", stays loaded: pointers into it may be stored" : "");
+	for (size_t i = 0; i < kernel->n_functions; i++)
+		printf("replaces     %s\n", kernel->functions[i]);
+	for (size_t i = 0; i < kernel->n_switches; i++)
+		printf("switch       kernel.kcare_%s\n", kernel->switches[i]);
+	for (size_t i = 0; i < kernel->n_states; i++)
+		printf("state        %ju\n", (uintmax_t)kernel->states[i]);
+	for (size_t i = 0; i < kernel->n_globals; i++)
+		printf("variable     %s, %ju bytes\n", kernel->globals[i].name, (uintmax_t)kernel->globals[i].size);
+}
+
 static void print_table(const char *path, const struct kc_patch *patch)
 {
 	const struct kc_manifest *m = &patch->manifest;
@@ -57,6 +73,8 @@ static void print_table(const char *path, const struct kc_patch *patch)
 	printf("object       %s\n", m->object);
 	if (m->package)
 		printf("package      %s %s\n", m->package, m->version ? m->version : "");
+	if (m->kind == KC_PATCH_KERNEL)
+		print_kernel(&m->kernel);
 	print_created(m->created);
 	printf("consistency  %s\n", m->consistency == KC_CONSISTENCY_STRICT ? "strict" : "function");
 	printf("signed by    %s\n", *patch->keyid ? patch->keyid : "nobody");
