@@ -68,7 +68,10 @@ static struct kc_error *make_generated(struct kc_ctx *ctx, const struct kc_kerne
 	return n ? kc_kernel_make(ctx, tree, objects, n, jobs) : NULL;
 }
 
-/* All that may read one of the files: headers, and sources that other sources include. */
+/*
+ * All that may read one of the files: headers, and sources that other sources include. A file that the fix brings may
+ * hide another of its name.
+ */
 static struct kc_error *add_including(struct kc_ctx *ctx, const struct kc_kernel_tree *tree,
 				      const struct kc_touched *touched, size_t max, unsigned jobs,
 				      struct selection *selection)
@@ -80,10 +83,7 @@ static struct kc_error *add_including(struct kc_ctx *ctx, const struct kc_kernel
 	if (!paths)
 		return kc_error_no_memory();
 	for (size_t i = 0; i < touched->n_files; i++)
-		if (!touched->files[i].created)
-			paths[n_paths++] = touched->files[i].path;
-	if (!n_paths)
-		return NULL;
+		paths[n_paths++] = touched->files[i].path;
 	KC_TRY(kc_kernel_includes_find(ctx, tree, paths, n_paths, max, &units, &n_units));
 	KC_TRY(make_generated(ctx, tree, units, n_units, jobs));
 	for (size_t i = 0; i < n_units; i++)

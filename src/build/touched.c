@@ -67,6 +67,18 @@ static struct kc_error *file_add(const struct kc_tree *tree, struct kc_touched *
 	return kc_source_parse(file->name, text.data ? text.data : "", text.size, &file->source);
 }
 
+/* Unlike documentation and scripts. */
+static bool shapes_build(const char *path)
+{
+	static const char *const starts[] = { "Makefile", "Kbuild", "Kconfig" };
+	const char *name = kc_path_name(path);
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(starts); i++)
+		if (!strncmp(name, starts[i], strlen(starts[i])))
+			return true;
+	return false;
+}
+
 static struct kc_error *apply_file(struct kc_ctx *ctx, const struct kc_tree *tree, struct kc_touched *touched,
 				   const struct kc_fix *fix, const struct kc_fix_file *change)
 {
@@ -77,7 +89,13 @@ static struct kc_error *apply_file(struct kc_ctx *ctx, const struct kc_tree *tre
 	if (!path)
 		return kc_error_no_memory();
 	if (!kc_path_is_source(path)) {
-		kc_info(ctx, "%s: %s is not compiled; its change is left out", fix->name, change->path);
+		if (shapes_build(path))
+			kc_warning(ctx,
+				   "%s: %s is left out: how things are compiled and configured stays as it is; when "
+				   "the fix needs that change, the patch does not do what it should",
+				   fix->name, change->path);
+		else
+			kc_info(ctx, "%s: %s is not compiled; its change is left out", fix->name, change->path);
 		return NULL;
 	}
 	file = file_find(touched, path);

@@ -3,6 +3,7 @@
 
 The kernel is the oldest of Debian's series 6.1 whose sources the archive still has, as in tests/vm.
 """
+import json
 import pathlib
 import sys
 
@@ -50,6 +51,15 @@ REFUSED = {
     "assembler of a library": (
         lab.edit("arch/x86/lib/memcpy_64.S", "SYM_FUNC_START_LOCAL(memcpy_erms)\n", "SYM_FUNC_START_LOCAL(memcpy_erms)\n	nop\n"),
         "lib.a", ["arch/x86/lib/memcpy_64"]),
+    "a table of functions that objects are known by": (
+        lab.edit("net/socket.c", "	.show_fdinfo =	sock_show_fdinfo,\n", ""),
+        "data-changed", ["socket_file_ops", "sock_from_file"]),
+    "a fixup of PCI devices": (
+        lab.edit("drivers/pci/quirks.c", "static void quirk_mmio_always_on(struct pci_dev *dev)\n{\n",
+                 "static void kcare_fixup(struct pci_dev *dev)\n{\n	dev->dev_flags |= 1;\n}\n"
+                 "DECLARE_PCI_FIXUP_ENABLE(0x1234, 0x4321, kcare_fixup);\n"
+                 "static void quirk_mmio_always_on(struct pci_dev *dev)\n{\n"),
+        "initcall", ["pci_fixup", "KCARE_PRE_PATCH"]),
     "a newly exported symbol": (
         lab.edit("fs/pipe.c", "EXPORT_SYMBOL(pipe_lock);", "EXPORT_SYMBOL(pipe_lock);\nEXPORT_SYMBOL(create_pipe_files);"),
         "export-new", ["create_pipe_files"]),
@@ -104,6 +114,14 @@ def test_the_fix_is_refused_with_its_rule_and_a_way_out(prepared, name):
     fix, rule, words = REFUSED[name]
     result, patch = prepared.build(fix)
     check_refused(result, patch, rule, words)
+
+
+def test_a_source_that_another_source_includes_is_patched_in_both(prepared):
+    old = "	if (elf_ex->e_phentsize != sizeof(struct elf_phdr))\n		goto out;"
+    result, patch = prepared.build(lab.edit("fs/binfmt_elf.c", old, old.replace("elf_phdr))", "elf_phdr) || elf_ex->e_phnum == 77)")))
+    assert result.code == lab.DONE and patch, result
+    shown = json.loads(prepared.kcare.build("show", patch, "--json").out)
+    assert shown["manifest"]["kernel"]["functions"].count("vmlinux:load_elf_phdrs") == 2, f"compat_binfmt_elf.c is left out: {shown}"
 
 
 def test_a_level_that_does_not_take_over_the_states_of_the_one_before_is_refused(prepared):

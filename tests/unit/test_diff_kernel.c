@@ -437,6 +437,17 @@ static void roots_are_cloned(void **state)
 
 /* ---- rules --------------------------------------------------------------------------------------------------- */
 
+static void compared_table_of_functions_is_refused(void **state)
+{
+	(void)state;
+	must_refuse(&image,
+		    "void g(void); void h(void); static void (*const ops[])(void) = { g, g };"
+		    "int is_ours(const void *p) { return p == ops; }",
+		    "void g(void); void h(void); static void (*const ops[])(void) = { g, h };"
+		    "int is_ours(const void *p) { return p == ops; }",
+		    "data-changed", "is_ours");
+}
+
 static void code_of_the_start_is_refused(void **state)
 {
 	(void)state;
@@ -448,6 +459,8 @@ static void code_of_the_start_is_refused(void **state)
 		    "in(\".init.data\") int n = 2; int f(void) { return n; }", "init", ".init.data");
 	must_refuse(&image, "int f(void) { return 1; }", "int f(void) { return 1; } initcall(f);", "initcall",
 		    "initcall");
+	must_refuse(&image, "int f(void) { return 1; }",
+		    "int f(void) { return 2; } void *fixup used in(\".pci_fixup_final\") = f;", "initcall", "fixup");
 	must_refuse(&image, "int f(void) { return 1; }",
 		    "int n; int f(void) { return 1; } void *param used in(\"__param\") = &n;", "param", "KCARE_SWITCH");
 }
@@ -591,6 +604,7 @@ int main(void)
 		cmocka_unit_test(descriptors_are_carried_along),
 		cmocka_unit_test(empty_variables_are_known_by_their_users),
 		cmocka_unit_test(roots_are_cloned),
+		cmocka_unit_test(compared_table_of_functions_is_refused),
 		cmocka_unit_test(code_of_the_start_is_refused),
 		cmocka_unit_test(function_without_hook_is_refused),
 		cmocka_unit_test(callers_of_a_local_function_without_hook_are_replaced),

@@ -41,7 +41,7 @@ static bool is_operand(const struct kc_diff_item *from, uint64_t field)
 }
 
 /* lea, mov $address, or a pointer in data: the address itself is used, so that it may be kept somewhere. */
-static bool keeps_address(const struct kc_diff_item *from, const struct kc_diff_ref *ref)
+bool kc_kernel_keeps_address(const struct kc_diff_item *from, const struct kc_diff_ref *ref)
 {
 	if (!from->is_function)
 		return is_absolute(ref->rela->type);
@@ -64,7 +64,7 @@ void kc_kernel_note_pin(struct kernel_emitter *emitter, const struct kc_diff_ite
 		return;
 	/* Functions that the kernel has are stored by their old address. */
 	is_pin = item->is_function ? !item->twin && kc_kernel_takes_entry(from, ref)
-				   : !is_descriptor(item) && keeps_address(from, ref);
+				   : !is_descriptor(item) && kc_kernel_keeps_address(from, ref);
 	if (!is_pin)
 		return;
 	kc_info(emitter->ctx, "%s keeps the address of %s, which lies in the patch: it can be disabled, not unloaded",

@@ -124,6 +124,7 @@ const struct kc_kernel_placed *kc_kernel_placed_find(const struct kernel_unit *u
 						     const struct kc_elf_symbol *symbol);
 
 /* kernel_emit_pins.c: a pointer to a function that may be compared with others or outlive the patch, unlike a label. */
+bool kc_kernel_keeps_address(const struct kc_diff_item *from, const struct kc_diff_ref *ref);
 bool kc_kernel_takes_entry(const struct kc_diff_item *from, const struct kc_diff_ref *ref);
 /* Pins the module when `ref`, to a clone, keeps its address. */
 void kc_kernel_note_pin(struct kernel_emitter *emitter, const struct kc_diff_item *from, const struct kc_diff_ref *ref);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "target/kernel/kernel_emitter.h"
 
 static bool starts_with(const char *text, const char *start)
 {
@@ -71,6 +72,10 @@ static struct kc_error *check_start_tables(const struct kc_diff *diff, const str
 		  "an initcall was added or changed, and they have run; do the work in a callback of the fix "
 		  "(KCARE_PRE_PATCH)" },
 		{ ".con_initcall", "initcall", "a console initcall was added or changed, and they have run" },
+		{ ".pci_fixup", "initcall",
+		  "a fixup of PCI devices was added or changed, and the kernel looks for fixups in its own table only; "
+		  "do the work in a callback of the fix (KCARE_PRE_PATCH)" },
+		{ ".lsm_info", "initcall", "a security module was added or changed, and they have started" },
 		{ "__param", "param",
 		  "a parameter was added or changed, and the parameters in /sys/module exist already; use a switch of "
 		  "the "
@@ -159,6 +164,35 @@ static struct kc_error *check_static_calls(const struct kc_kernel_diff *target, 
 	return NULL;
 }
 
+static bool holds_functions(const struct kc_diff_item *item)
+{
+	for (size_t i = 0; i < item->n_refs; i++)
+		if (!item->refs[i].item || item->refs[i].item->is_function)
+			return true;
+	return false;
+}
+
+/*
+ * A table of operations is also what an object is known by (file->f_op == &socket_file_ops). What exists when the patch
+ * comes has the address of the old table, and new code would not know it.
+ */
+static struct kc_error *check_operations(const struct kc_diff *diff, const struct kc_diff_item *item)
+{
+	for (size_t i = 0; i < item->n_refs; i++) {
+		const struct kc_diff_ref *ref = &item->refs[i];
+		const struct kc_diff_item *table = ref->item;
+
+		if (!table || table->is_function || table->is_literal || table->is_root || !table->is_readonly ||
+		    table->state != KC_DIFF_CHANGED || !holds_functions(table) || !kc_kernel_keeps_address(item, ref))
+			continue;
+		return kc_diff_refuse(diff, "data-changed",
+				      "%s: %s; it is a table of functions, and %s stores its address or compares "
+				      "with it: what is in use has the old one; change the functions that it names",
+				      kc_diff_item_name(table), table->reason, kc_diff_item_name(item));
+	}
+	return NULL;
+}
+
 /* Functions that wait as long as it takes; a mutex is only held for a moment. */
 static bool is_long_sleep(const char *name)
 {
@@ -214,6 +248,8 @@ struct kc_error *kernel_check_item(struct kc_ctx *ctx, void *data, const struct 
 		return NULL;
 	KC_TRY(check_static_keys(target, diff, item));
 	KC_TRY(check_static_calls(target, diff, item));
+	if (item->is_function)
+		KC_TRY(check_operations(diff, item));
 	if (item->state == KC_DIFF_CHANGED && item->is_function)
 		warn_of_sleep(ctx, item);
 	return NULL;
