@@ -173,14 +173,37 @@ static struct kc_error *remember(struct update *update)
 }
 
 /* The marker stays when the patch is in: the host has yet to show that it can live with it. */
+/* Could a load that failed not be taken back? Then the kernel runs new code, and the guard stays. */
+static bool is_half_in(struct kc_ctx *ctx)
+{
+	kc_autofree struct kc_kernel_loaded *loaded = NULL;
+	bool is_in = false;
+	size_t n = 0;
+
+	kc_error_free(kc_kernel_list(ctx, &loaded, &n));
+	for (size_t i = 0; i < n; i++)
+		is_in |= loaded[i].is_ours && loaded[i].in_transition;
+	return is_in;
+}
+
+/* The watch over the level before, if it was not over, begins again. */
+static void guard_go_back(struct kc_ctx *ctx, const struct kc_loading *before)
+{
+	if (is_half_in(ctx))
+		return;
+	kc_error_free(before->level.number ? kc_guard_begin(&before->level) : kc_guard_cancel());
+}
+
 static struct kc_error *load(struct update *update, struct kc_kernel_result *result)
 {
+	struct kc_loading before;
 	struct kc_error *err;
 
+	KC_TRY(kc_guard_read(&before));
 	KC_TRY(kc_guard_begin(&update->level));
 	err = kc_kernel_apply(update->ctx, &update->kernel, update->patch, &update->options->kernel, result);
 	if (err) {
-		kc_error_free(kc_guard_cancel());
+		guard_go_back(update->ctx, &before);
 		return err;
 	}
 	err = remember(update);

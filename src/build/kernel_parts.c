@@ -110,12 +110,17 @@ struct kc_error *kc_kernel_compare(struct kc_ctx *ctx, struct kc_kernel_tree *tr
 
 /* ---- proving ---- */
 
-/* Kbuild writes .NAME.o.cmd behind the object: without it, a killed run has left half of one. */
+/*
+ * Kbuild writes .NAME.o.cmd behind the object: without it, a killed run has left half of one. A source that was given
+ * may have been edited since: there Kbuild decides.
+ */
 static bool is_made(const struct kc_kernel_tree *tree, const char *object)
 {
 	kc_autofree char *path = NULL;
 	const char *name = kc_path_name(object);
 
+	if (!tree->package)
+		return false;
 	if (asprintf(&path, "%s/%.*s.%s.cmd", tree->obj_dir, (int)(name - object), object, name) < 0) {
 		path = NULL;
 		return false;

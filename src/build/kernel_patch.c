@@ -139,6 +139,19 @@ static struct kc_error *previous_globals(const struct kc_patch *previous, struct
 
 /* ---- the module ---- */
 
+/* A kernel that has objtool needs what it adds: unwind data, return sites. */
+static struct kc_error *check_no_objtool(const struct kc_kernel_tree *tree)
+{
+	kc_autofree char *objtool = kc_path_join(tree->obj_dir, "tools/objtool/objtool");
+
+	if (!objtool)
+		return kc_error_no_memory();
+	if (access(objtool, F_OK))
+		return NULL;
+	return kc_error_new(KC_ERR_SYSTEM, "%s/.kcare.o.cmd does not say how this kernel's build calls objtool",
+			    tree->kmod_dir);
+}
+
 /*
  * The objtool line of kcare.ko, "…; ./tools/objtool/objtool FLAGS --module kcare.o", without its last word: what this
  * kernel's build does to a module of one object.
@@ -152,7 +165,7 @@ static struct kc_error *find_objtool(const struct kc_kernel_tree *tree, struct k
 	KC_TRY(append_file(tree->kmod_dir, ".kcare.o.cmd", &text));
 	start = text.data ? strstr(text.data, "; ./tools/objtool/objtool ") : NULL;
 	if (!start)
-		return NULL;
+		return check_no_objtool(tree);
 	kc_autofree char *line = strndup(start + 2, strcspn(start + 2, "\n;"));
 	if (!line)
 		return kc_error_no_memory();
