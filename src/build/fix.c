@@ -424,20 +424,27 @@ void kc_fix_free(struct kc_fix *fix)
 	free(fix);
 }
 
+/* Where only lines are added, its hunks would fit again. */
+static struct kc_error *check_each_once(const char *const *paths)
+{
+	for (const char *const *path = paths; *path; path++)
+		for (const char *const *before = paths; before < path; before++)
+			if (!strcmp(*before, *path))
+				return kc_error_new(KC_ERR_USAGE, "the fix %s is given twice", *path);
+	return NULL;
+}
+
 struct kc_error *kc_fixes_read(struct kc_ctx *ctx, const char *const *paths, struct kc_fixes *fixes)
 {
 	if (!paths || !*paths)
 		return kc_error_new(KC_ERR_USAGE, "there is no fix");
-	for (const char *const *path = paths; *path; path++) {
+	KC_TRY(check_each_once(paths));
+	for (; *paths; paths++) {
 		struct kc_fix **slot = kc_array_add(&fixes->items, &fixes->n_items);
 
 		if (!slot)
 			return kc_error_no_memory();
-		/* Where only lines are added, its hunks would fit again. */
-		for (const char *const *before = paths; before < path; before++)
-			if (!strcmp(*before, *path))
-				return kc_error_new(KC_ERR_USAGE, "the fix %s is given twice", *path);
-		KC_TRY(kc_fix_read(ctx, *path, slot));
+		KC_TRY(kc_fix_read(ctx, *paths, slot));
 	}
 	return NULL;
 }
