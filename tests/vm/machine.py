@@ -108,7 +108,7 @@ class Machine:
         """Passes on whole lines that came since `position`."""
         text = self.read(self.output)[position:]
         text = text[:text.rfind("\n") + 1]
-        for line in text.splitlines():
+        for line in text.split("\n")[:-1]:
             show(line.rstrip("\r"))
         return position + len(text), text
 
