@@ -39,7 +39,7 @@ def load():
 
 
 @pytest.mark.guests("hundred")
-@pytest.mark.limit(900)
+@pytest.mark.limit(1700)
 def test_a_hundred_times_in_and_out_under_load_leaves_nothing_in_the_slabs(kcare, patch, load):
     kcare("--import-patch", patch("full-1")).ok()
     for i in range(ROUNDS):
