@@ -2,7 +2,7 @@
 """Fixtures of the tests that run inside a guest, as root. Each test leaves the kernel without a patch.
 
 Markers: guests("6.1", "6.12"): in which guests of guests.toml a test runs (default: only "6.1"); boot(2): in which boot
-(default: 1); limit(300): seconds (default: 120).
+(default: 1); limit(300): seconds (default: 300).
 """
 import os
 import pathlib
@@ -12,7 +12,7 @@ import pytest
 
 import lab
 
-DEFAULT_LIMIT_S = 120
+DEFAULT_LIMIT_S = 300
 
 
 def pytest_configure(config):
