@@ -68,8 +68,6 @@ struct kc_error *diff_find_snippets(const struct diff_object *object, const stru
 				    const struct kc_elf_section *section, uint64_t **offsets, size_t *n);
 /* references.c: fills refs and lsda. */
 struct kc_error *diff_read_references(struct diff_object *object, const struct diff_arch *arch);
-/* The first relocation of `section` at or behind `offset`. */
-size_t diff_find_rela(const struct kc_elf_section *section, uint64_t offset);
 /* entries.c: the table that a section is, or NULL. */
 const struct kc_diff_table *diff_table_of(const struct kc_diff_options *options, const struct kc_elf_section *section);
 /* Gives the entries of all tables to the items that own them. */

@@ -50,7 +50,7 @@ static struct kc_error *read_refs(const struct diff_object *object, struct kc_di
 static struct kc_error *read_entry(const struct diff_object *object, const struct kc_diff_table *table,
 				   struct kc_elf_section *section, uint64_t offset, uint32_t size, size_t first)
 {
-	size_t end = diff_find_rela(section, offset + size), owner_rela = first;
+	size_t end = kc_elf_rela_first(section, offset + size), owner_rela = first;
 	struct kc_diff_entry *entry;
 	struct kc_diff_ref owner = { 0 };
 
@@ -86,7 +86,7 @@ static struct kc_error *read_table(const struct diff_object *object, const struc
 		return kc_error_new(KC_ERR_INPUT, "%s: %s does not consist of entries of %u bytes", object->elf->name,
 				    section->name, table->entry_size);
 	for (uint64_t at = 0; at < section->size; at += table->entry_size)
-		KC_TRY(read_entry(object, table, section, at, table->entry_size, diff_find_rela(section, at)));
+		KC_TRY(read_entry(object, table, section, at, table->entry_size, kc_elf_rela_first(section, at)));
 	return NULL;
 }
 

@@ -10,21 +10,6 @@
 
 #include "base/array.h"
 
-size_t diff_find_rela(const struct kc_elf_section *section, uint64_t offset)
-{
-	size_t low = 0, high = section->n_relas;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (section->relas[middle].offset < offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static void resolve(const struct diff_object *object, struct kc_diff_ref *ref, const struct kc_elf_rela *rela,
 		    int64_t bias)
 {
@@ -117,8 +102,8 @@ static struct kc_error *read_item(struct diff_object *object, const struct diff_
 
 	if (!section || !section->data)
 		return NULL;
-	first = diff_find_rela(section, item->offset);
-	end = diff_find_rela(section, item->offset + item->size);
+	first = kc_elf_rela_first(section, item->offset);
+	end = kc_elf_rela_first(section, item->offset + item->size);
 	if (item->is_function || item->is_snippet)
 		return resolve_code(object, arch, item, first, end);
 	for (size_t i = first; i < end; i++) {
@@ -137,7 +122,7 @@ static void read_fde(const struct diff_object *object, const struct kc_elf_secti
 	struct kc_diff_item *function = NULL;
 	int64_t unused;
 
-	for (size_t i = diff_find_rela(table, from); i < table->n_relas && table->relas[i].offset < to; i++) {
+	for (size_t i = kc_elf_rela_first(table, from); i < table->n_relas && table->relas[i].offset < to; i++) {
 		const struct kc_elf_rela *rela = &table->relas[i];
 		struct kc_diff_item *item = diff_find_item(object, rela->symbol, rela->addend, &unused);
 

@@ -93,6 +93,8 @@ const uint8_t *kc_elf_read(const struct kc_elf *elf, uint64_t vaddr, size_t size
 /* The segment or section that contains `vaddr`, or NULL. */
 const Elf64_Phdr *kc_elf_segment_at(const struct kc_elf *elf, uint64_t vaddr);
 struct kc_elf_section *kc_elf_section_at(const struct kc_elf *elf, uint64_t vaddr);
+/* Index of the first relocation of `section` at or behind `offset`; n_relas when there is none. */
+size_t kc_elf_rela_first(const struct kc_elf_section *section, uint64_t offset);
 /* How many bytes a relocation of this type (R_X86_64_…) writes. */
 size_t kc_elf_rela_size(uint32_t type);
 /* The build-id as text (caller frees; NULL when out of memory; "" when there is none). */

@@ -239,3 +239,18 @@ struct kc_error *elf_read_dynamic_relas(struct kc_elf *elf, const struct elf_dyn
 	sort_relas(elf->dynamic_relas, elf->n_dynamic_relas);
 	return NULL;
 }
+
+size_t kc_elf_rela_first(const struct kc_elf_section *section, uint64_t offset)
+{
+	size_t low = 0, high = section->n_relas;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (section->relas[middle].offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

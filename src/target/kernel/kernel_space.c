@@ -66,22 +66,6 @@ const uint8_t *kc_space_read(const struct kc_kernel_object *object, uint64_t pla
 	return section->data + offset;
 }
 
-/* The first relocation of `section` at or behind `offset`. */
-static size_t first_rela(const struct kc_elf_section *section, uint64_t offset)
-{
-	size_t low = 0, high = section->n_relas;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (section->relas[middle].offset < offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* A module has the relocation still; `ld -r` may have changed its symbol into another one with another addend. */
 static bool module_field(const struct kc_kernel_object *module, uint64_t place, const struct kc_elf_rela *rela,
 			 uint64_t *symbol_place)
@@ -94,7 +78,7 @@ static bool module_field(const struct kc_kernel_object *module, uint64_t place, 
 
 	if (!section)
 		return false;
-	i = first_rela(section, offset);
+	i = kc_elf_rela_first(section, offset);
 	theirs = &section->relas[i];
 	if (i == section->n_relas || theirs->offset != offset || theirs->type != rela->type)
 		return false;
@@ -156,8 +140,8 @@ size_t kc_space_count_fields(const struct kc_kernel_object *object, uint64_t pla
 	section = kc_space_section(object, place, &offset);
 	if (!section)
 		return 0;
-	for (size_t i = first_rela(section, offset); i < section->n_relas && section->relas[i].offset < offset + size;
-	     i++)
+	for (size_t i = kc_elf_rela_first(section, offset);
+	     i < section->n_relas && section->relas[i].offset < offset + size; i++)
 		n += section->relas[i].type != R_X86_64_NONE;
 	return n;
 }
