@@ -21,6 +21,8 @@ enum kc_exit {
 	KC_EXIT_BUSY = 4,    /* it would be unsafe now; nothing was changed; try again */
 	KC_EXIT_REFUSED = 5, /* it would be unsafe ever, or it is not allowed; nothing was changed */
 	KC_EXIT_INPUT = 6,   /* a file or another input is bad */
+	KC_EXIT_LOCKED = 7,  /* another run of kcarectl is at work */
+	KC_EXIT_NETWORK = 8, /* the server cannot be reached, or it does not answer as it should; try again */
 };
 
 /*        symbol            name                 exit code         HTTP  text */
@@ -70,7 +72,23 @@ enum kc_exit {
 	X(KC_ERR_NOT_SETTLED, "not-settled", KC_EXIT_BUSY, 503, "the kernel did not switch in time")               \
 	X(KC_ERR_MODULE, "module", KC_EXIT_REFUSED, 409, "the kernel refused the module")                          \
 	X(KC_ERR_LOCKDOWN, "unsigned-module", KC_EXIT_REFUSED, 403, "the kernel trusts no key of this module")     \
-	X(KC_ERR_CONFIG, "bad-config", KC_EXIT_INPUT, 400, "the configuration cannot be read")
+	X(KC_ERR_CONFIG, "bad-config", KC_EXIT_INPUT, 400, "the configuration cannot be read")                     \
+	X(KC_ERR_LOCKED, "locked", KC_EXIT_LOCKED, 503, "another run is at work")                                  \
+	/* downloads */                                                                                            \
+	X(KC_ERR_NETWORK, "network", KC_EXIT_NETWORK, 502, "the server cannot be reached")                         \
+	X(KC_ERR_SERVER, "server", KC_EXIT_NETWORK, 502, "the server does not answer as it should")                \
+	X(KC_ERR_STALLED, "stalled", KC_EXIT_NETWORK, 504, "the download came to a standstill")                    \
+	X(KC_ERR_REDIRECT, "redirect", KC_EXIT_REFUSED, 502, "the server sends us elsewhere")                      \
+	/* the signed repository */                                                                                \
+	X(KC_ERR_ROLLBACK, "rollback", KC_EXIT_REFUSED, 409, "older than what was accepted before")                \
+	X(KC_ERR_EXPIRED, "expired", KC_EXIT_REFUSED, 409, "the signed choice has expired")                        \
+	X(KC_ERR_CLOCK, "clock", KC_EXIT_REFUSED, 409, "the clock of this host is wrong")                          \
+	X(KC_ERR_MIXED, "mixed", KC_EXIT_REFUSED, 409, "files of different states of the repository")              \
+	X(KC_ERR_WRONG_FEED, "wrong-feed", KC_EXIT_REFUSED, 409, "signed for another feed")                        \
+	X(KC_ERR_FAST_FORWARD, "fast-forward", KC_EXIT_REFUSED, 409, "a version number from the far future")       \
+	X(KC_ERR_REVOKED_KEY, "revoked-key", KC_EXIT_REFUSED, 403, "signed by a key that was replaced")            \
+	X(KC_ERR_ROOT_CHAIN, "root-chain", KC_EXIT_REFUSED, 409, "a root that the one before did not sign")        \
+	X(KC_ERR_ARCHIVE, "bad-archive", KC_EXIT_REFUSED, 400, "an archive that is not what a patchset is")
 
 enum kc_error_code {
 #define X(symbol, name, exit_code, http, text) symbol,

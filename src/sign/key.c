@@ -47,6 +47,17 @@ struct kc_error *kc_pkey_id(EVP_PKEY *pkey, const char *path, char keyid[KC_KEYI
 	return NULL;
 }
 
+struct kc_error *kc_pkey_public(EVP_PKEY *pkey, const char *path, uint8_t public[KC_PUBLIC_KEY_SIZE])
+{
+	size_t size = KC_PUBLIC_KEY_SIZE;
+
+	if (EVP_PKEY_get_id(pkey) != EVP_PKEY_ED25519)
+		return kc_error_new(KC_ERR_KEY, "%s: not an Ed25519 key", path);
+	if (EVP_PKEY_get_raw_public_key(pkey, public, &size) != 1 || size != KC_PUBLIC_KEY_SIZE)
+		return kc_crypto_error(KC_ERR_KEY, path, "cannot encode the public key");
+	return NULL;
+}
+
 /* libcrypto would derive with 2,048 rounds when it encrypts a PEM file on its own: guessable for a stolen file. */
 static X509_SIG *encrypt_pkcs8(EVP_PKEY *pkey, const char *passphrase)
 {
@@ -249,6 +260,11 @@ void kc_key_free(struct kc_key *key)
 const char *kc_key_id(const struct kc_key *key)
 {
 	return key->id;
+}
+
+struct kc_error *kc_key_public(const struct kc_key *key, uint8_t public[KC_PUBLIC_KEY_SIZE])
+{
+	return kc_pkey_public(key->pkey, key->id, public);
 }
 
 struct kc_error *kc_key_sign(const struct kc_key *key, const void *data, size_t size,

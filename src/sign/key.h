@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ed25519 keys of authors (and later of repository roles), as PEM files: NAME.key (PKCS#8, 0600, optionally protected
+ * Ed25519 keys of authors and of repository roles, as PEM files: NAME.key (PKCS#8, 0600, optionally protected
  * by a passphrase) and NAME.pub (SubjectPublicKeyInfo). A key is named by its key id: the SHA-256 of its DER public
  * key, 64 hexadecimal digits.
  *
@@ -16,6 +16,7 @@
 
 #define KC_KEYID_SIZE 65 /* with '\0' */
 #define KC_SIGNATURE_SIZE 64
+#define KC_PUBLIC_KEY_SIZE 32
 
 struct kc_key;	   /* private key, can sign */
 struct kc_keyring; /* public keys that are trusted */
@@ -39,6 +40,14 @@ struct kc_error *kc_key_sign(const struct kc_key *key, const void *data, size_t 
  * KC_ERR_PERMISSION.
  */
 struct kc_error *kc_keyring_load(struct kc_ctx *ctx, const char *path, struct kc_keyring **keyring);
+/* An empty keyring, and keys for it as repository metadata writes them: the 32 bytes of an Ed25519 public key. */
+struct kc_error *kc_keyring_new(struct kc_keyring **keyring);
+struct kc_error *kc_keyring_add(struct kc_keyring *keyring, const uint8_t public[KC_PUBLIC_KEY_SIZE]);
+/* The key id of such a key. */
+struct kc_error *kc_public_key_raw_id(const uint8_t public[KC_PUBLIC_KEY_SIZE], char keyid[KC_KEYID_SIZE]);
+/* Those bytes of a private key, and of the one public key in PEM text. */
+struct kc_error *kc_key_public(const struct kc_key *key, uint8_t public[KC_PUBLIC_KEY_SIZE]);
+struct kc_error *kc_public_key_raw(const char *name, const struct kc_buf *pem, uint8_t public[KC_PUBLIC_KEY_SIZE]);
 /* The key id of the one public key in PEM text; `name` is for messages. KC_ERR_KEY. */
 struct kc_error *kc_public_key_id(const char *name, const struct kc_buf *pem, char keyid[KC_KEYID_SIZE]);
 void kc_keyring_free(struct kc_keyring *keyring);

@@ -18,6 +18,8 @@ KC_DEFINE_CLEANUP(kc_cleanup_bio, BIO *, BIO_free_all)
 struct kc_error *kc_pkey_load(struct kc_ctx *ctx, const char *path, EVP_PKEY **pkey);
 /* KC_ERR_KEY for other algorithms than Ed25519; `path` is for the message. */
 struct kc_error *kc_pkey_id(EVP_PKEY *pkey, const char *path, char keyid[KC_KEYID_SIZE]);
+/* The raw public key; the same error. */
+struct kc_error *kc_pkey_public(EVP_PKEY *pkey, const char *path, uint8_t public[KC_PUBLIC_KEY_SIZE]);
 /* An error with what libcrypto says; empties its queue. */
 struct kc_error *kc_crypto_error(enum kc_error_code code, const char *path, const char *what);
 

@@ -75,13 +75,53 @@ struct kc_error *kc_public_key_id(const char *name, const struct kc_buf *pem, ch
 	return kc_pkey_id(pkey, name, keyid);
 }
 
+struct kc_error *kc_public_key_raw(const char *name, const struct kc_buf *pem, uint8_t public[KC_PUBLIC_KEY_SIZE])
+{
+	kc_autopkey EVP_PKEY *pkey = NULL;
+
+	KC_TRY(parse_public(name, pem, &pkey));
+	return kc_pkey_public(pkey, name, public);
+}
+
+static struct kc_error *pkey_of_raw(const uint8_t public[KC_PUBLIC_KEY_SIZE], EVP_PKEY **pkey)
+{
+	*pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public, KC_PUBLIC_KEY_SIZE);
+	return *pkey ? NULL : kc_crypto_error(KC_ERR_KEY, "a public key", "cannot be used");
+}
+
+struct kc_error *kc_public_key_raw_id(const uint8_t public[KC_PUBLIC_KEY_SIZE], char keyid[KC_KEYID_SIZE])
+{
+	kc_autopkey EVP_PKEY *pkey = NULL;
+
+	KC_TRY(pkey_of_raw(public, &pkey));
+	return kc_pkey_id(pkey, "a public key", keyid);
+}
+
+/* Takes `pkey`, in every case. */
+static struct kc_error *add_pkey(struct kc_keyring *keyring, const char *path, EVP_PKEY *pkey)
+{
+	kc_autopkey EVP_PKEY *owned = pkey;
+	char keyid[KC_KEYID_SIZE];
+	struct public_key *key;
+
+	KC_TRY(kc_pkey_id(owned, path, keyid));
+	if (find_key(keyring, keyid))
+		return NULL;
+	if (keyring->n_keys >= KEYRING_MAX)
+		return kc_error_new(KC_ERR_LIMIT, "%s: more than %d keys", path, KEYRING_MAX);
+	key = kc_array_add(&keyring->keys, &keyring->n_keys);
+	if (!key)
+		return kc_error_no_memory();
+	memcpy(key->id, keyid, sizeof(key->id));
+	key->pkey = kc_steal(owned);
+	return NULL;
+}
+
 static struct kc_error *add_file(struct kc_keyring *keyring, const char *path)
 {
 	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	kc_autobuf struct kc_buf pem = { 0 };
 	kc_autopkey EVP_PKEY *pkey = NULL;
-	char keyid[KC_KEYID_SIZE];
-	struct public_key *key;
 	struct stat st;
 	int err;
 
@@ -94,17 +134,7 @@ static struct kc_error *add_file(struct kc_keyring *keyring, const char *path)
 	if (err)
 		return kc_error_errno(KC_ERR_KEY, -err, "cannot read the key %s", path);
 	KC_TRY(parse_public(path, &pem, &pkey));
-	KC_TRY(kc_pkey_id(pkey, path, keyid));
-	if (find_key(keyring, keyid))
-		return NULL;
-	if (keyring->n_keys >= KEYRING_MAX)
-		return kc_error_new(KC_ERR_LIMIT, "%s: more than %d keys", path, KEYRING_MAX);
-	key = kc_array_add(&keyring->keys, &keyring->n_keys);
-	if (!key)
-		return kc_error_no_memory();
-	memcpy(key->id, keyid, sizeof(key->id));
-	key->pkey = kc_steal(pkey);
-	return NULL;
+	return add_pkey(keyring, path, kc_steal(pkey));
 }
 
 static struct kc_error *add_folder(struct kc_ctx *ctx, struct kc_keyring *keyring, int fd, const char *path)
@@ -153,6 +183,20 @@ struct kc_error *kc_keyring_load(struct kc_ctx *ctx, const char *path, struct kc
 	}
 	*keyring = kc_steal(loaded);
 	return NULL;
+}
+
+struct kc_error *kc_keyring_new(struct kc_keyring **keyring)
+{
+	*keyring = calloc(1, sizeof(**keyring));
+	return *keyring ? NULL : kc_error_no_memory();
+}
+
+struct kc_error *kc_keyring_add(struct kc_keyring *keyring, const uint8_t public[KC_PUBLIC_KEY_SIZE])
+{
+	kc_autopkey EVP_PKEY *pkey = NULL;
+
+	KC_TRY(pkey_of_raw(public, &pkey));
+	return add_pkey(keyring, "a public key", kc_steal(pkey));
 }
 
 void kc_keyring_free(struct kc_keyring *keyring)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Downloads, by a helper: `kcare-fetch` speaks HTTP and TLS as a user without privileges; we, who may be root, only
+ * hand it URLs and open files, and read its short answers. What arrives is not trusted: the caller verifies it.
+ *
+ * One helper serves one run and keeps its connections; it is started by the first download. Protocol:
+ * fetch/protocol.h.
+ */
+#ifndef KC_FETCH_FETCH_H
+#define KC_FETCH_FETCH_H
+
+#include <stdint.h>
+
+#include "base/ctx.h"
+
+struct kc_fetch;
+
+/* Zero stands for the default. */
+struct kc_fetch_options {
+	const char *http_proxy, *https_proxy, *no_proxy; /* NULL: what the environment says, in either case */
+	const char *user_agent;				 /* NULL: "kcare/VERSION" */
+	unsigned connect_ms;				 /* 15 s */
+	unsigned stall_ms;				 /* less than 1 byte/s for so long: 30 s */
+	unsigned total_ms;				 /* one download with its retries: 30 min */
+	unsigned tries;					 /* 5; 1: no retry */
+	unsigned retry_ms; /* the first pause, doubled each time, with jitter: 1 s; Retry-After overrides it, 120 s at
+			      most */
+};
+
+struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options *options, struct kc_fetch **fetch);
+void kc_fetch_free(struct kc_fetch *fetch);
+
+/*
+ * Appends what is at `url` to `out`. More than `limit` bytes: KC_ERR_LIMIT. KC_ERR_NOT_FOUND: 404 or 410, and nothing
+ * else. KC_ERR_NETWORK (no such host, refused, TLS), KC_ERR_STALLED, KC_ERR_TRUNCATED, KC_ERR_REDIRECT (to another
+ * scheme, host or port; others are followed, 5 times), KC_ERR_SERVER (any other status). Retried: what may be better
+ * soon, that is network, stalled, truncated, 408, 429 and 5xx.
+ */
+struct kc_error *kc_fetch_get(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, size_t limit,
+			      struct kc_buf *out);
+/*
+ * The same into a file, which is `size` bytes and has that SHA-256 when this returns well. A partial `path` from an
+ * earlier run is continued; one that turns out wrong is begun anew, once. The hash is checked: KC_ERR_CORRUPT.
+ * `what` is for the progress: "downloading K20261123_01".
+ */
+struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
+			       uint64_t size, const char *path, const char *what);
+
+/* What the last answer's Date header said, Unix seconds; 0: nothing. Not trusted: only to word messages. */
+int64_t kc_fetch_server_time(const struct kc_fetch *fetch);
+/* Counters of this run: for benches and -v. */
+void kc_fetch_counters(const struct kc_fetch *fetch, uint64_t *n_requests, uint64_t *n_bytes);
+
+KC_DEFINE_CLEANUP(kc_cleanup_fetch, struct kc_fetch *, kc_fetch_free)
+#define kc_autofetch KC_CLEANUP(kc_cleanup_fetch)
+
+#endif
