@@ -12,11 +12,11 @@
  *
  * OBJECT_SIZE: so many bytes that do not compress are added to each.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "sample.h"
 
 enum { N_FIELDS = 8, N_CVES_MAX = 32, OBJECT_SIZE_MAX = 16 << 20 };
@@ -97,11 +97,20 @@ static void make_noise(const char *line, size_t size, struct kc_buf *noise)
 	}
 }
 
+/* Nothing that must outlive a power cut. */
+static struct kc_error *write_file(const char *path, const struct kc_buf *content)
+{
+	kc_autofclose FILE *file = fopen(path, "w");
+
+	if (!file || fwrite(content->data, 1, content->size, file) != content->size || fflush(file))
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot write %s", path);
+	return NULL;
+}
+
 static struct kc_error *write_patch(struct kc_ctx *ctx, const struct kc_key *key, char **fields,
 				    const struct kc_manifest *manifest, const struct kc_buf *noise)
 {
 	kc_autobuf struct kc_buf object = { 0 }, out = { 0 };
-	int err;
 
 	if (manifest->kind == KC_PATCH_KERNEL) {
 		sample_kernel_patch(ctx, key, manifest, noise, noise, &out);
@@ -113,8 +122,7 @@ static struct kc_error *write_patch(struct kc_ctx *ctx, const struct kc_key *key
 			&(struct kc_patch_payload){ .name = KC_PAYLOAD_NAME, .data = object.data, .size = object.size },
 			1, key, &out));
 	}
-	err = kc_file_write_atomic(fields[0], out.data, out.size, 0644);
-	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", fields[0]) : NULL;
+	return write_file(fields[0], &out);
 }
 
 static struct kc_error *run_line(struct kc_ctx *ctx, const struct kc_key *key, size_t object_size, unsigned number,
