@@ -4,7 +4,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 import lab
 from conftest import need_program
 from lab import DONE
+from web import free_port
 
 ROUNDS = 50
 
@@ -35,12 +35,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

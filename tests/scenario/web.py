@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""nginx in front of a folder, as an operator would run it for a repository: its own process, its own log, no TLS.
+
+Used by scenarios and, through tests/vm/conductor.py, by guests. Nothing here knows what a repository is.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import lab
+
+CONFIGURATION = """
+worker_processes 1;
+daemon off;
+pid {work}/nginx.pid;
+error_log {work}/error.log warn;
+events {{ worker_connections 256; }}
+http {{
+    log_format asked '$request_method $request_uri $status $body_bytes_sent';
+    access_log {work}/access.log asked;
+    types {{ application/json json; text/html html; }}
+    default_type application/octet-stream;
+    client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
+    uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder};
+    }}
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Web:
+    """Serves `folder`; keeps configuration and logs in `work`. start() after stop() is at the same port."""
+
+    def __init__(self, folder, work, port=None):
+        assert shutil.which("nginx"), "nginx is not installed; `make deps` installs what is needed (nginx-light)"
+        self.port, self.work, self.process = port or free_port(), work, None
+        self.url = f"http://127.0.0.1:{self.port}"
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, work=work, port=self.port))
+
+    def start(self):
+        command = ["nginx", "-p", str(self.work), "-e", str(self.work / "error.log"), "-c", str(self.work / "nginx.conf")]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        start_new_session=True)
+        lab.wait_until(self.answers, 20, "nginx answers")
+        return self
+
+    def answers(self):
+        assert self.process.poll() is None, f"nginx ended: {(self.work / 'error.log').read_text()}"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def stop(self):
+        """Dies at once, with its workers."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+
+    def requests(self):
+        """What was asked for since the last call: ["GET /feeds/main/metadata/timestamp.json 200 812"]."""
+        log = self.work / "access.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.write_text("")  # nginx appends
+        return lines
