@@ -22,7 +22,7 @@ PYTHON_SKIP = {"test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "t
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 FOLDERS = ["dev", "proc", "sys", "run", "tmp", "root", "kcare", "etc", "var/cache", "var/lib", "mnt", "usr/lib/modules"]
 FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-         "etc/group": "root:x:0:\nnogroup:x:65534:\n", "etc/hostname": "guest\n",
+         "etc/group": "root:x:0:\nnogroup:x:65534:\n", "etc/hostname": "guest\n", "etc/hosts": "127.0.0.1 localhost\n10.0.2.2 host\n",
          "etc/os-release": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12"\n'}
 
 

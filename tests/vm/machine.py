@@ -14,6 +14,8 @@ import time
 from cache import Failure, Lock, call
 
 MEMORY_MIB, CPUS = 1024, 2
+# The guest is 10.0.2.15, and what this host serves on 127.0.0.1 is 10.0.2.2 there. It has no other route and no names.
+NETWORK = ["-netdev", "user,id=net,ipv6=off", "-device", "virtio-net-pci,netdev=net,romfile="]
 PLUG = "kcare-vm: pull the plug"
 END = "kcare-vm: end"
 # Under emulation on a busy host a CPU may stand still for long: the kernel's own limits are raised.
