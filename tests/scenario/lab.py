@@ -15,14 +15,15 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 
 TARGETS = pathlib.Path(__file__).resolve().parent.parent / "targets"
 
-DONE, FAILED, USAGE, NOTHING, BUSY, REFUSED, INPUT = range(7)
-EXIT_NAMES = ["done", "failed", "usage", "nothing", "busy", "refused", "input"]
+DONE, FAILED, USAGE, NOTHING, BUSY, REFUSED, INPUT, LOCKED, NETWORK = range(9)
+EXIT_NAMES = ["done", "failed", "usage", "nothing", "busy", "refused", "input", "locked", "network"]
 
 
 def wait_until(condition, seconds=10.0, what="condition"):
@@ -31,6 +32,18 @@ def wait_until(condition, seconds=10.0, what="condition"):
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def accepts(port):
+    """Does somebody listen there?"""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- kcare
@@ -79,7 +92,7 @@ class Kcare:
         )
         result = Result(command, done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
         assert "Sanitizer" not in result.err and "runtime error:" not in result.err, result
-        assert prefix or 0 <= result.code <= INPUT, f"died or unknown exit code: {result}"
+        assert prefix or 0 <= result.code <= NETWORK, f"died or unknown exit code: {result}"
         return result
 
     def ctl(self, *args, **options):

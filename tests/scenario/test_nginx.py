@@ -42,7 +42,7 @@ def nginx(packages, tmp_path):
     need_program("nginx", "nginx-light")
     fix = packages.derive("CVE-2026-42766")
     libraries = fix.file("libssl.so.3").parent
-    port = free_port()
+    port = lab.free_port()
     (tmp_path / "nginx.conf").write_text(CONFIGURATION.format(folder=tmp_path, port=port))
     lab.call(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
               "-days", "2", "-subj", "/CN=localhost"], tmp_path)
