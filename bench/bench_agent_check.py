@@ -15,7 +15,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "scenario"))
 
-from publishing import Host, Publisher, Web, kernel_patch  # noqa: E402  (needs the path above)
+from publishing import Host, Publisher, kernel_patch  # noqa: E402  (needs the path above)
+from web import Web  # noqa: E402
 
 BUILD = pathlib.Path(os.environ["KCARE_BUILD_DIR"])
 ROUNDS = 100
@@ -40,17 +41,17 @@ def main():
             host = Host(BUILD, folder / "host", publisher, web.url)
             if host.kcarectl("--check").code > 1:
                 sys.exit("bench: kcarectl --check does not work")
-            web.asked()
+            web.requests()
             host.kcarectl("--check")
-            asked = web.asked()
-            urls = [web.url + line.split()[2] for line in asked]
-            n_bytes = sum(int(line.split()[-1]) for line in (web.folder / "access.log").read_text().splitlines()[-len(asked):])
+            asked = web.requests()
+            urls = [web.url + line.split()[1] for line in asked]
+            n_bytes = sum(int(line.split()[-1]) for line in asked)
             ours = cpu_ms({"KCARE_ROOT": str(host.root)}, BUILD / "src/cmd/kcarectl", "--check")
             curl = cpu_ms({}, "curl", "-s", *(word for url in urls for word in ("-o", folder / "out", url)))
         print(f"median of {ROUNDS} runs, up to date")
         for line in asked:
             print(f"  asks: {line}")
-        print(f"  {len(asked)} requests, {n_bytes} bytes with headers")
+        print(f"  {len(asked)} requests, {n_bytes} bytes of content")
         print(f"  curl, the same files   {curl:5.1f} ms CPU (peer)")
         print(f"  kcarectl --check       {ours:5.1f} ms CPU   {ours / curl:.2f} x curl (goal {GOAL})")
 

@@ -40,12 +40,6 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def accepts(port):
-    """Does somebody listen there?"""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 # ---------------------------------------------------------------------------------------------------------------- kcare
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What scenarios and benches of the repository work with: a publisher, a web server in front of it, a host that follows.
+"""What scenarios and benches of the repository work with: a publisher, and a host that follows; web.py is between them.
 
     publisher = Publisher(build_folder, tmp_path)
     publisher.deploy(publisher.patchset("K20261101_01", [kernel_patch(1)]), "main")
@@ -21,28 +21,6 @@ from dataclasses import dataclass
 
 import lab
 from lab import DONE
-
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
-events {{ worker_connections 512; }}
-http {{
-    log_format asked '$status $request_method $request_uri $bytes_sent';
-    access_log {folder}/access.log asked;
-    types {{ application/json json; text/html html; text/plain txt; }}
-    default_type application/octet-stream;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        root {root};
-        location / {{ try_files $uri $uri/index.html =404; }}
-    }}
-}}
-"""
-
 
 def run(build, program, *args, root=None, env=None, timeout=120, **options):
     """One of our programs, to its end. `root` is its KCARE_ROOT."""
@@ -134,44 +112,6 @@ class Publisher:
 
     def deploy(self, archive, feed="main", *args):
         return self.repo("deploy", archive, "--feed", feed, *args, timeout=600)
-
-
-class Web:
-    """nginx, as a context manager. `asked()` is what was asked since the last time: "200 GET /feeds/main/…"."""
-
-    def __init__(self, root, folder, port=None):
-        self.root, self.folder = pathlib.Path(root), pathlib.Path(folder)
-        self.port = port or lab.free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.server, self.seen = None, 0
-
-    def start(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        configuration = self.folder / "nginx.conf"
-        # its workers must be able to enter a test's folder
-        user = "" if os.getuid() else "user root;\n"
-        configuration.write_text(user + NGINX.format(folder=self.folder, root=self.root, port=self.port))
-        self.server = subprocess.Popen(["nginx", "-p", str(self.folder), "-c", str(configuration)],
-                                       stderr=subprocess.DEVNULL)
-        lab.wait_until(lambda: (self.folder / "nginx.pid").exists() and lab.accepts(self.port), 20, "nginx answers")
-        return self
-
-    def stop(self):
-        if self.server:
-            self.server.terminate()
-            self.server.wait(20)
-            self.server = None
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def asked(self):
-        lines = (self.folder / "access.log").read_text().splitlines()
-        new, self.seen = lines[self.seen:], len(lines)
-        return [line.rsplit(" ", 1)[0] for line in new]
 
 
 class Host:

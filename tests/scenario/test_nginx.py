@@ -11,7 +11,6 @@ import pytest
 import lab
 from conftest import need_program
 from lab import DONE
-from web import free_port
 
 ROUNDS = 50
 

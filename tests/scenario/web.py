@@ -12,6 +12,7 @@ import subprocess
 import lab
 
 CONFIGURATION = """
+{user}
 worker_processes 1;
 daemon off;
 pid {work}/nginx.pid;
@@ -32,21 +33,17 @@ http {{
 """
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 class Web:
     """Serves `folder`; keeps configuration and logs in `work`. start() after stop() is at the same port."""
 
     def __init__(self, folder, work, port=None):
         assert shutil.which("nginx"), "nginx is not installed; `make deps` installs what is needed (nginx-light)"
-        self.port, self.work, self.process = port or free_port(), work, None
+        self.port, self.work, self.process = port or lab.free_port(), work, None
         self.url = f"http://127.0.0.1:{self.port}"
         work.mkdir(parents=True, exist_ok=True)
-        (work / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, work=work, port=self.port))
+        # its workers must be able to enter a test's folder
+        user = "" if os.getuid() else "user root;"
+        (work / "nginx.conf").write_text(CONFIGURATION.format(user=user, folder=folder, work=work, port=self.port))
 
     def start(self):
         command = ["nginx", "-p", str(self.work), "-e", str(self.work / "error.log"), "-c", str(self.work / "nginx.conf")]
@@ -68,6 +65,12 @@ class Web:
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(20)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
 
     def requests(self):
         """What was asked for since the last call: ["GET /feeds/main/metadata/timestamp.json 200 812"]."""
