@@ -26,6 +26,9 @@ enum kc_repo_role {
 };
 const char *kc_repo_role_name(enum kc_repo_role role); /* "root", … */
 
+#define KC_REPO_SPEC_VERSION "1.0.31"
+#define KC_REPO_FEED_MEMBER "x-kcare-feed"
+
 enum { /* sizes that a reader accepts */
        KC_REPO_ROOT_SIZE_MAX = 256 << 10,
        KC_REPO_TIMESTAMP_SIZE_MAX = 16 << 10,
@@ -33,6 +36,7 @@ enum { /* sizes that a reader accepts */
        KC_REPO_TARGETS_SIZE_MAX = 16 << 20,
        KC_REPO_ROOTS_MAX = 1024, /* roots in a row that one refresh follows */
        KC_REPO_KEYS_MAX = 64,
+       KC_REPO_ROLE_KEYS_MAX = KC_ENVELOPE_SIGNATURES_MAX,
        KC_REPO_BINS_FROM = 256, /* targets: from so many on a feed has bins; see docs/repository-format.md */
        KC_REPO_BIN_BITS_MAX = 10,
 };
@@ -71,20 +75,25 @@ struct kc_repo_document {
 };
 
 /*
- * Of the `signed` part of an envelope. KC_ERR_CORRUPT: its members are not what they should be, or of another role. On
- * failure the struct holds what was read so far; the caller clears it either way. `root` is needed for targets with
- * bins: their keys must be those of its role targets.
+ * Of the `signed` part of an envelope. KC_ERR_CORRUPT: its members are not what they should be, or of another role;
+ * members that are not known are left alone, as TUF wants it. KC_ERR_VERSION: of another TUF than 1.x. On failure the
+ * struct holds what was read so far; the caller clears it either way. `root` is needed for targets with bins: their
+ * keys must be those of its role targets.
  */
 struct kc_error *kc_repo_root_decode(const json_t *signed_part, struct kc_repo_root *root);
 struct kc_error *kc_repo_document_decode(const json_t *signed_part, enum kc_repo_role role,
 					 const struct kc_repo_root *root, struct kc_repo_document *document);
-/* `*signed_part` is the caller's (json_decref). */
+/*
+ * `*signed_part` is the caller's (json_decref). The order of files does not matter here. What the decoder would refuse
+ * is refused, with its error.
+ */
 struct kc_error *kc_repo_root_encode(const struct kc_repo_root *root, json_t **signed_part);
 struct kc_error *kc_repo_document_encode(const struct kc_repo_document *document, enum kc_repo_role role,
 					 const struct kc_repo_root *root, json_t **signed_part);
 void kc_repo_root_clear(struct kc_repo_root *root);
 void kc_repo_document_clear(struct kc_repo_document *document);
 
+bool kc_repo_role_has_key(const struct kc_repo_role_keys *role, const char *keyid);
 /* The keys of a role, for kc_envelope_verify() with its threshold. */
 struct kc_error *kc_repo_role_keyring(const struct kc_repo_root *root, enum kc_repo_role role,
 				      struct kc_keyring **keyring);
@@ -93,9 +102,20 @@ const struct kc_repo_meta *kc_repo_document_find(const struct kc_repo_document *
 /* The bin that a target path is in: "bin-3f"; by the first `bits` of the SHA-256 of the path. */
 void kc_repo_bin_name(const char *path, unsigned bits, char name[16]);
 void kc_repo_bin_name_at(unsigned index, unsigned bits, char name[16]);
+/* For so many targets: 0, no bins; else the smallest number of bits with at most 32 targets per bin on average. */
+unsigned kc_repo_bin_bits(size_t n_targets);
+/*
+ * "kernel/0123…", "user/debian12/libssl3": at most 128 characters; parts of letters, digits and . _ + ~ -, each
+ * beginning with a letter or digit, so that a path is safe as a file name and in a URL.
+ */
+bool kc_repo_target_path_is_valid(const char *path);
 /* "2026-11-24T12:00:00Z" <-> Unix seconds. */
 void kc_repo_time_text(int64_t seconds, char text[21]);
 bool kc_repo_time_parse(const char *text, int64_t *seconds);
+
+/* "metadata/3.root.json", "metadata/7.snapshot.json"; targets: "targets/kernel/HASH.0123…" (caller frees; NULL). */
+char *kc_repo_metadata_path(uint64_t version, const char *name);
+char *kc_repo_target_file_path(const char *path, const char *hash);
 
 #define KC_CLEANUP_REPO_ROOT KC_CLEANUP(kc_repo_root_clear)
 #define KC_CLEANUP_REPO_DOCUMENT KC_CLEANUP(kc_repo_document_clear)
