@@ -1,142 +1,57 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/config.h"
 
+#include <stddef.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/conf_line.h"
+#include "agent/config_value.h"
 #include "agent/paths.h"
 #include "agent/root_file.h"
 #include "base/array.h"
 
-enum value_kind {
-	VALUE_ANY, /* a key of the reference that nothing here reads */
-	VALUE_BOOLEAN,
-	VALUE_POLICY,
-	VALUE_METHOD,
-	VALUE_TYPE,
-	VALUE_WORD, /* a name that may become a part of a path */
-	VALUE_TEXT,
-};
+#define KEY(key, kind, field)                                           \
+	{                                                               \
+		key, kc_value_##kind, offsetof(struct kc_config, field) \
+	}
 
 static const struct known_key {
 	const char *name;
-	enum value_kind kind;
+	kc_config_value_fn *read;
 	size_t offset; /* in struct kc_config */
 } known_keys[] = {
-	{ "AUTO_UPDATE", VALUE_BOOLEAN, offsetof(struct kc_config, auto_update) },
-	{ "UPDATE_POLICY", VALUE_POLICY, offsetof(struct kc_config, update_policy) },
-	{ "PATCH_METHOD", VALUE_METHOD, offsetof(struct kc_config, freezer) },
-	{ "PATCH_TYPE", VALUE_TYPE, offsetof(struct kc_config, patch_type) },
-	{ "LOAD_KCARE_SYSCTL", VALUE_BOOLEAN, offsetof(struct kc_config, load_sysctl) },
-	{ "IGNORE_UNKNOWN_KERNEL", VALUE_BOOLEAN, offsetof(struct kc_config, ignore_unknown_kernel) },
-	{ "REPORT_FQDN", VALUE_BOOLEAN, offsetof(struct kc_config, report_fqdn) },
-	{ "PREFIX", VALUE_WORD, offsetof(struct kc_config, prefix) },
-	{ "PATCH_SERVER", VALUE_TEXT, offsetof(struct kc_config, patch_server) },
-	{ "REGISTRATION_URL", VALUE_ANY, 0 },
-	{ "STICKY_PATCH", VALUE_ANY, 0 },
-	{ "AUTO_STICKY_PATCH", VALUE_ANY, 0 },
-	{ "STICKY_PATCHSET", VALUE_ANY, 0 },
-	{ "AUTO_STICKY_PATCHSET", VALUE_ANY, 0 },
-	{ "UPDATE_DELAY", VALUE_ANY, 0 },
-	{ "AUTO_UPDATE_DELAY", VALUE_ANY, 0 },
-	{ "FORCE_GID", VALUE_ANY, 0 },
-	{ "USERSPACE_PATCHES", VALUE_ANY, 0 },
-	{ "HTTP_PROXY", VALUE_ANY, 0 },
-	{ "HTTPS_PROXY", VALUE_ANY, 0 },
-	{ "NO_PROXY", VALUE_ANY, 0 },
+	KEY("AUTO_UPDATE", boolean, auto_update),
+	KEY("UPDATE_POLICY", policy, update_policy),
+	KEY("PATCH_METHOD", method, freezer),
+	KEY("PATCH_TYPE", type, patch_type),
+	KEY("LOAD_KCARE_SYSCTL", boolean, load_sysctl),
+	KEY("IGNORE_UNKNOWN_KERNEL", boolean, ignore_unknown_kernel),
+	KEY("REPORT_FQDN", boolean, report_fqdn),
+	KEY("PREFIX", feed, prefix),
+	KEY("PATCH_SERVER", url, patch_server),
+	KEY("STICKY_PATCH", sticky, sticky),
+	KEY("AUTO_STICKY_PATCH", sticky, auto_sticky),
+	KEY("STICKY_PATCHSET", patchset, sticky_patchset),
+	KEY("AUTO_STICKY_PATCHSET", patchset, auto_sticky_patchset),
+	KEY("STICKY_LIMIT", days, sticky_limit_days),
+	KEY("UPDATE_DELAY", delay, update_delay_s),
+	KEY("AUTO_UPDATE_DELAY", delay, auto_update_delay_s),
+	KEY("USERSPACE_PATCHES", kinds, userspace),
+	KEY("LIBCARE_DISABLED", boolean, libcare_disabled),
+	KEY("HTTP_PROXY", proxy, http_proxy),
+	KEY("HTTPS_PROXY", proxy, https_proxy),
+	KEY("NO_PROXY", hosts, no_proxy),
+	{ "REGISTRATION_URL", kc_value_ignored, 0 },
+	{ "FORCE_GID", kc_value_ignored, 0 },
 };
 
-static const struct choice {
-	const char *name;
-	int value;
-} booleans[] = {
-	{ "YES", true }, { "NO", false }, { "True", true }, { "False", false },
-	{ "1", true },	 { "0", false },  { "on", true },   { "off", false },
+/* Fields that are allocated: "" until a key says otherwise. */
+static const size_t texts[] = {
+	offsetof(struct kc_config, prefix),	     offsetof(struct kc_config, patch_server),
+	offsetof(struct kc_config, sticky_patchset), offsetof(struct kc_config, auto_sticky_patchset),
+	offsetof(struct kc_config, http_proxy),	     offsetof(struct kc_config, https_proxy),
+	offsetof(struct kc_config, no_proxy),	     offsetof(struct kc_config, patch_type),
 };
-static const struct choice policies[] = {
-	{ "REMOTE", KC_UPDATE_REMOTE },
-	{ "LOCAL", KC_UPDATE_LOCAL },
-	{ "LOCAL_FIRST", KC_UPDATE_LOCAL_FIRST },
-};
-/* "normal" leaves the choice to us, and to interrupt only whom it helps is the best there is. */
-static const struct choice methods[] = {
-	{ "normal", KC_FREEZER_SMART },
-	{ "nofreeze", KC_FREEZER_NONE },
-	{ "smart", KC_FREEZER_SMART },
-};
-static const struct choice types[] = { { "default", 0 }, { "extra", 0 }, { "free", 0 } };
-
-static const struct choice *find_choice(const struct choice *choices, size_t n, const char *value)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcasecmp(choices[i].name, value))
-			return &choices[i];
-	return NULL;
-}
-
-static struct kc_error *read_choice(const struct choice *choices, size_t n, const char *value, int *chosen)
-{
-	const struct choice *choice = find_choice(choices, n, value);
-	kc_autobuf struct kc_buf names = { 0 };
-
-	if (choice) {
-		*chosen = choice->value;
-		return NULL;
-	}
-	for (size_t i = 0; i < n; i++)
-		kc_buf_printf(&names, "%s%s", !i ? "" : i + 1 < n ? ", " : " or ", choices[i].name);
-	return kc_error_new(KC_ERR_CONFIG, "'%.80s' is not %s", value, names.failed ? "allowed" : names.data);
-}
-
-static struct kc_error *replace_text(char **text, const char *value)
-{
-	free(*text);
-	*text = strdup(value);
-	return *text ? NULL : kc_error_no_memory();
-}
-
-static bool is_word(const char *text)
-{
-	return *text != '.' &&
-	       text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
-}
-
-static struct kc_error *read_value(struct kc_config *config, const struct known_key *key, const char *value)
-{
-	void *field = (char *)config + key->offset;
-	const struct choice *type;
-	int chosen = 0;
-
-	switch (key->kind) {
-	case VALUE_ANY:
-		break;
-	case VALUE_BOOLEAN:
-		KC_TRY(read_choice(booleans, KC_ARRAY_SIZE(booleans), value, &chosen));
-		*(bool *)field = chosen;
-		break;
-	case VALUE_POLICY:
-		KC_TRY(read_choice(policies, KC_ARRAY_SIZE(policies), value, &chosen));
-		config->update_policy = (enum kc_update_policy)chosen;
-		break;
-	case VALUE_METHOD:
-		KC_TRY(read_choice(methods, KC_ARRAY_SIZE(methods), value, &chosen));
-		config->freezer = (enum kc_freezer)chosen;
-		break;
-	case VALUE_TYPE:
-		KC_TRY(read_choice(types, KC_ARRAY_SIZE(types), value, &chosen));
-		type = find_choice(types, KC_ARRAY_SIZE(types), value);
-		return replace_text(field, type->name);
-	case VALUE_WORD:
-		if (!is_word(value))
-			return kc_error_new(KC_ERR_CONFIG, "'%.80s' is not a name of letters, digits, '.', '_' and '-'",
-					    value);
-		return replace_text(field, value);
-	case VALUE_TEXT:
-		return replace_text(field, value);
-	}
-	return NULL;
-}
 
 static const struct known_key *find_key(const struct kc_conf_line *line)
 {
@@ -171,7 +86,7 @@ static struct kc_error *read_line(struct kc_ctx *ctx, const char *name, unsigned
 		return kc_error_no_memory();
 	if (!*value)
 		return NULL;
-	return read_value(config, key, value);
+	return key->read(value, (char *)config + key->offset);
 }
 
 static struct kc_error *set_defaults(struct kc_config *config)
@@ -181,11 +96,14 @@ static struct kc_error *set_defaults(struct kc_config *config)
 		.update_policy = KC_UPDATE_REMOTE,
 		.freezer = KC_FREEZER_SMART,
 		.load_sysctl = true,
-		.patch_type = strdup("default"),
-		.prefix = strdup(""),
-		.patch_server = strdup(""),
+		.update_delay_s = KC_DELAY_UNSET,
+		.auto_update_delay_s = KC_DELAY_UNSET,
+		.sticky_limit_days = KC_STICKY_LIMIT_DAYS,
+		.userspace = KC_USERSPACE_LIBS | KC_USERSPACE_QEMU,
 	};
-	return config->patch_type && config->prefix && config->patch_server ? NULL : kc_error_no_memory();
+	for (size_t i = 0; i < KC_ARRAY_SIZE(texts); i++)
+		KC_TRY(kc_value_text("", (char *)config + texts[i]));
+	return kc_value_text("default", &config->patch_type);
 }
 
 struct kc_error *kc_config_parse(struct kc_ctx *ctx, const char *name, const char *text, size_t size,
@@ -218,10 +136,46 @@ struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config)
 	return kc_config_parse(ctx, path, exists ? text.data : "", text.size, config);
 }
 
+static const struct {
+	const char *name;
+	int hours;
+} delayed_prefixes[] = { { "12h", 12 }, { "24h", 24 }, { "48h", 48 } };
+
+static int prefix_hours(const struct kc_config *config)
+{
+	for (size_t i = 0; i < KC_ARRAY_SIZE(delayed_prefixes); i++)
+		if (!strcmp(config->prefix, delayed_prefixes[i].name))
+			return delayed_prefixes[i].hours;
+	return 0;
+}
+
+const char *kc_config_feed(const struct kc_config *config)
+{
+	return *config->prefix && !prefix_hours(config) ? config->prefix : "main";
+}
+
+int64_t kc_config_delay_s(const struct kc_config *config, bool is_automatic)
+{
+	bool has_own = is_automatic && config->auto_update_delay_s != KC_DELAY_UNSET;
+	int64_t delay_s = has_own ? config->auto_update_delay_s : config->update_delay_s;
+	int64_t prefix_s = (int64_t)prefix_hours(config) * 3600;
+
+	return delay_s > prefix_s ? delay_s : prefix_s;
+}
+
+const struct kc_sticky *kc_config_sticky(const struct kc_config *config, bool is_automatic)
+{
+	return is_automatic && kc_sticky_is_set(&config->auto_sticky) ? &config->auto_sticky : &config->sticky;
+}
+
+const char *kc_config_patchset(const struct kc_config *config, bool is_automatic)
+{
+	return is_automatic && *config->auto_sticky_patchset ? config->auto_sticky_patchset : config->sticky_patchset;
+}
+
 void kc_config_clear(struct kc_config *config)
 {
-	free(config->patch_type);
-	free(config->prefix);
-	free(config->patch_server);
+	for (size_t i = 0; i < KC_ARRAY_SIZE(texts); i++)
+		free(*(char **)((char *)config + texts[i]));
 	memset(config, 0, sizeof(*config));
 }

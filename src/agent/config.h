@@ -7,6 +7,7 @@
 #ifndef KC_AGENT_CONFIG_H
 #define KC_AGENT_CONFIG_H
 
+#include "agent/sticky.h"
 #include "apply/kernel.h"
 
 enum kc_update_policy {
@@ -15,17 +16,42 @@ enum kc_update_policy {
 	KC_UPDATE_LOCAL_FIRST,
 };
 
-struct kc_config {
-	bool auto_update;		     /* AUTO_UPDATE */
-	enum kc_update_policy update_policy; /* UPDATE_POLICY */
-	enum kc_freezer freezer;	     /* PATCH_METHOD: normal, nofreeze, smart */
-	bool load_sysctl;		     /* LOAD_KCARE_SYSCTL */
-	bool ignore_unknown_kernel;	     /* IGNORE_UNKNOWN_KERNEL */
-	bool report_fqdn;		     /* REPORT_FQDN */
-	char *patch_type;		     /* PATCH_TYPE: "default", "extra", "free" */
-	char *prefix;			     /* PREFIX, "" when unset */
-	char *patch_server;		     /* PATCH_SERVER, "" when unset */
+enum kc_userspace_kind { /* USERSPACE_PATCHES: what --userspace-update without a name updates */
+			 KC_USERSPACE_LIBS = 1,
+			 KC_USERSPACE_QEMU = 2,
 };
+
+enum { KC_DELAY_UNSET = -1 };
+
+/* Texts are "" when unset. AUTO_… keys count in automatic runs, instead of the plain one: see the functions below. */
+struct kc_config {
+	bool auto_update;			   /* AUTO_UPDATE */
+	enum kc_update_policy update_policy;	   /* UPDATE_POLICY */
+	enum kc_freezer freezer;		   /* PATCH_METHOD: normal, nofreeze, smart */
+	bool load_sysctl;			   /* LOAD_KCARE_SYSCTL */
+	bool ignore_unknown_kernel;		   /* IGNORE_UNKNOWN_KERNEL */
+	bool report_fqdn;			   /* REPORT_FQDN */
+	char *patch_type;			   /* PATCH_TYPE: "default", "extra", "free" */
+	char *patch_server;			   /* PATCH_SERVER: http:// or https://, without '/' at its end */
+	char *prefix;				   /* PREFIX: a feed, or "12h", "24h", "48h" */
+	int64_t update_delay_s;			   /* UPDATE_DELAY */
+	int64_t auto_update_delay_s;		   /* AUTO_UPDATE_DELAY */
+	struct kc_sticky sticky;		   /* STICKY_PATCH */
+	struct kc_sticky auto_sticky;		   /* AUTO_STICKY_PATCH */
+	unsigned sticky_limit_days;		   /* STICKY_LIMIT; 0: none */
+	char *sticky_patchset;			   /* STICKY_PATCHSET: "K20230908_02" */
+	char *auto_sticky_patchset;		   /* AUTO_STICKY_PATCHSET */
+	unsigned userspace;			   /* USERSPACE_PATCHES: enum kc_userspace_kind */
+	bool libcare_disabled;			   /* LIBCARE_DISABLED: set by --disable-libcare */
+	char *http_proxy, *https_proxy, *no_proxy; /* HTTP_PROXY, HTTPS_PROXY, NO_PROXY: before the environment */
+};
+
+/* The feed that PREFIX names; delays are those of "main". */
+const char *kc_config_feed(const struct kc_config *config);
+/* What was released less than so long ago is left out: the larger one of what PREFIX and [AUTO_]UPDATE_DELAY say. */
+int64_t kc_config_delay_s(const struct kc_config *config, bool is_automatic);
+const struct kc_sticky *kc_config_sticky(const struct kc_config *config, bool is_automatic);
+const char *kc_config_patchset(const struct kc_config *config, bool is_automatic);
 
 /* Without a file all keys have their defaults. */
 struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config);

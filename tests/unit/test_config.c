@@ -58,7 +58,14 @@ static void without_a_file_there_are_defaults(void **state)
 	assert_true(config.auto_update && config.load_sysctl && !config.ignore_unknown_kernel);
 	assert_true(config.update_policy == KC_UPDATE_REMOTE && config.freezer == KC_FREEZER_SMART);
 	assert_string_equal(config.patch_type, "default");
-	assert_true(!*config.prefix && !*config.patch_server);
+	assert_true(!*config.prefix && !*config.patch_server && !*config.http_proxy && !*config.no_proxy);
+	assert_true(!kc_sticky_is_set(&config.sticky) && !kc_sticky_is_set(&config.auto_sticky));
+	assert_true(!*config.sticky_patchset && !config.libcare_disabled);
+	assert_int_equal(config.sticky_limit_days, 60);
+	assert_int_equal(config.userspace, KC_USERSPACE_LIBS | KC_USERSPACE_QEMU);
+	assert_string_equal(kc_config_feed(&config), "main");
+	assert_int_equal(kc_config_delay_s(&config, false), 0);
+	assert_int_equal(kc_config_delay_s(&config, true), 0);
 	assert_int_equal(host->log.size, 0);
 }
 
@@ -93,7 +100,8 @@ static void every_key_is_read(void **state)
 	parse(host,
 	      "# kcare\r\n\r\n  AUTO_UPDATE = No   # not now\r\nPATCH_METHOD=nofreeze\r\nUPDATE_POLICY = "
 	      "'local_first'\r\n"
-	      "LOAD_KCARE_SYSCTL=0\r\nPATCH_TYPE=Extra\r\nPREFIX=12h\r\nPATCH_SERVER=\"https://p.example/#x\"\r\n"
+	      "LOAD_KCARE_SYSCTL=0\r\nPATCH_TYPE=Extra\r\nPREFIX=12h\r\nPATCH_SERVER=\"https://p.example:8443/kcare//"
+	      "\"  # ours\r\n"
 	      "FORCE_GID=48\r\nSTICKY_PATCH=\r\nhttps_proxy=http://proxy:3128",
 	      &config);
 	assert_false(config.auto_update);
@@ -102,7 +110,9 @@ static void every_key_is_read(void **state)
 	assert_int_equal(config.update_policy, KC_UPDATE_LOCAL_FIRST);
 	assert_string_equal(config.patch_type, "extra");
 	assert_string_equal(config.prefix, "12h");
-	assert_string_equal(config.patch_server, "https://p.example/#x");
+	assert_string_equal(config.patch_server, "https://p.example:8443/kcare");
+	assert_string_equal(config.https_proxy, "http://proxy:3128");
+	assert_false(kc_sticky_is_set(&config.sticky));
 	assert_int_equal(host->log.size, 0);
 }
 
@@ -122,11 +132,176 @@ static void odd_lines_are_named(void **state)
 	assert_refused(host, "PATCH_METHOD=smartest",
 		       "kcare.conf:1: PATCH_METHOD: 'smartest' is not normal, nofreeze or smart");
 	assert_refused(host, "PATCH_TYPE=gold", "kcare.conf:1: PATCH_TYPE: 'gold' is not default, extra or free");
-	assert_refused(host, "PREFIX=../x",
-		       "kcare.conf:1: PREFIX: '../x' is not a name of letters, digits, '.', '_' and '-'");
+	assert_refused(host, "PREFIX=../x", "kcare.conf:1: PREFIX: '../x' is not 12h, 24h, 48h or the name of a feed");
 	assert_refused(host, "#\n#\nAUTO_UPDATE\n", "kcare.conf:3: expected KEY=VALUE, or # and a comment");
 	assert_refused(host, "PREFIX=\"test", "kcare.conf:1: the quote is not closed");
 	assert_refused(host, "PREFIX='test'x", "kcare.conf:1: something follows the closing quote");
+}
+
+static void servers_and_proxies_are_checked(void **state)
+{
+	static const struct {
+		const char *line, *expected;
+	} bad[] = {
+		{ "PATCH_SERVER=ftp://p.example", "does not begin with http:// or https://" },
+		{ "PATCH_SERVER=p.example", "does not begin with http:// or https://" },
+		{ "PATCH_SERVER=file:///etc/passwd", "does not begin with http:// or https://" },
+		{ "PATCH_SERVER=http://", "is not a URL such as" },
+		{ "PATCH_SERVER=http:///x", "is not a URL such as" },
+		{ "PATCH_SERVER=https://p.example/a?b", "is not a URL such as" },
+		{ "PATCH_SERVER='https://p.example/#x'", "is not a URL such as" },
+		{ "PATCH_SERVER='http://a b'", "is not a URL such as" },
+		{ "PATCH_SERVER=http://a\tb", "is not a URL such as" },
+		{ "PATCH_SERVER=http://a:0", "is not a URL such as" },
+		{ "PATCH_SERVER=http://a:65536", "is not a URL such as" },
+		{ "PATCH_SERVER=http://a/../b", "is not a URL such as" },
+		{ "PATCH_SERVER=http://me:secret@a", "password in the URL is not supported" },
+		{ "HTTP_PROXY=gopher://a:1", "HTTP_PROXY: this is not a proxy such as" },
+		{ "HTTPS_PROXY='a b'", "HTTPS_PROXY: this is not a proxy such as" },
+		{ "HTTPS_PROXY=http://a:1/x", "HTTPS_PROXY: this is not a proxy such as" },
+		{ "NO_PROXY=a;b", "NO_PROXY: 'a;b' is not a list of hosts" },
+	};
+	static const char *const servers[] = { "http://10.0.0.5:8080/kcare", "HTTPS://P.example.org", "http://[::1]:80",
+					       "http://[fe80::1]", "https://x/a/b-c_d~e" };
+	static const char *const proxies[] = { "http://proxy:3128/", "proxy:3128", "http://me:p%40ss@proxy:1",
+					       "socks5h://[::1]:1080" };
+	struct agent_host *host = *state;
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_refused(host, bad[i].line, bad[i].expected);
+	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
+		KC_CLEANUP_CONFIG struct kc_config config = { 0 };
+
+		snprintf(text, sizeof(text), "PATCH_SERVER=%s\nno_proxy=localhost, .example.org\n", servers[i]);
+		parse(host, text, &config);
+		assert_string_equal(config.patch_server, servers[i]);
+		assert_string_equal(config.no_proxy, "localhost, .example.org");
+	}
+	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++) {
+		KC_CLEANUP_CONFIG struct kc_config config = { 0 };
+
+		snprintf(text, sizeof(text), "Http_Proxy=%s\n", proxies[i]);
+		parse(host, text, &config);
+		assert_string_equal(config.http_proxy, proxies[i]);
+	}
+}
+
+static void a_prefix_is_a_feed_or_a_delay(void **state)
+{
+	static const struct {
+		const char *text, *feed;
+		int hours, automatic_hours;
+	} cases[] = {
+		{ "PREFIX=test", "test", 0, 0 },
+		{ "PREFIX=main", "main", 0, 0 },
+		{ "PREFIX=24h", "main", 24, 24 },
+		{ "PREFIX=48h\nUPDATE_DELAY=12h", "main", 48, 48 },
+		{ "PREFIX=12h\nUPDATE_DELAY=3d", "main", 72, 72 },
+		{ "PREFIX=13h", "13h", 0, 0 },
+		{ "UPDATE_DELAY=12h\nAUTO_UPDATE_DELAY=0h", "main", 12, 0 },
+		{ "PREFIX=12h\nAUTO_UPDATE_DELAY=2d", "main", 12, 48 },
+		{ "AUTO_UPDATE_DELAY=5h", "main", 0, 5 },
+	};
+	struct agent_host *host = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		KC_CLEANUP_CONFIG struct kc_config config = { 0 };
+
+		parse(host, cases[i].text, &config);
+		assert_string_equal(kc_config_feed(&config), cases[i].feed);
+		assert_int_equal(kc_config_delay_s(&config, false), cases[i].hours * 3600);
+		assert_int_equal(kc_config_delay_s(&config, true), cases[i].automatic_hours * 3600);
+	}
+	assert_refused(host, "UPDATE_DELAY=12", "UPDATE_DELAY: '12' is not a number of hours or days");
+	assert_refused(host, "UPDATE_DELAY=12hours", "is not a number of hours or days");
+	assert_refused(host, "UPDATE_DELAY=-1h", "is not a number of hours or days");
+	assert_refused(host, "UPDATE_DELAY=h", "is not a number of hours or days");
+	assert_refused(host, "UPDATE_DELAY=3651d", "is not a number of hours or days");
+	assert_refused(host, "AUTO_UPDATE_DELAY=99999999999h", "is not a number of hours or days");
+	assert_refused(host, "PREFIX=Test", "is not 12h, 24h, 48h or the name of a feed");
+	assert_refused(host, "PREFIX=-x", "is not 12h, 24h, 48h or the name of a feed");
+}
+
+static void assert_sticky(const char *text, const char *expected, int64_t before)
+{
+	struct kc_sticky sticky;
+	char shown[16];
+
+	assert_null(kc_sticky_parse(text, &sticky));
+	kc_sticky_text(&sticky, shown);
+	assert_string_equal(shown, expected);
+	assert_int_equal(sticky.before, before);
+}
+
+static void sticky_dates_have_three_forms(void **state)
+{
+	static const char *const bad[] = { "320518",   "290218",    "31042018", "2018-13-01", "2018-5-25",
+					   "25.05.18", "yesterday", "2505180",	"20180525x",  " 250518",
+					   "001218",   "00000000",  "01011970", "KEYS",	      "1234-567-8" };
+	struct kc_sticky sticky;
+
+	(void)state;
+	assert_sticky("250518", "2018-05-25", 1527292800); /* the 26th, 00:00 UTC */
+	assert_sticky("25052018", "2018-05-25", 1527292800);
+	assert_sticky("2018-05-25", "2018-05-25", 1527292800);
+	assert_sticky("16092020", "2020-09-16", 1600300800);
+	assert_sticky("290220", "2020-02-29", 1583020800);
+	assert_sticky("311299", "2099-12-31", 4102444800);
+	assert_sticky("key", "KEY", 0);
+	assert_sticky("", "", 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_kc_error(kc_sticky_parse(bad[i], &sticky), KC_ERR_CONFIG, bad[i]);
+}
+
+static void a_sticky_day_must_be_over(void **state)
+{
+	const int64_t today = 1527292800;
+	struct kc_sticky sticky;
+
+	(void)state;
+	assert_null(kc_sticky_parse("250518", &sticky));
+	assert_kc_error(kc_sticky_check(&sticky, today - 1), KC_ERR_REFUSED, "2018-05-25 is today");
+	assert_kc_error(kc_sticky_check(&sticky, today - 86401), KC_ERR_REFUSED, "is in the future");
+	assert_null(kc_sticky_check(&sticky, today));
+	assert_false(kc_sticky_is_old(&sticky, today + 60 * 86400 - 1, 60));
+	assert_true(kc_sticky_is_old(&sticky, today + 60 * 86400, 60));
+	assert_false(kc_sticky_is_old(&sticky, today + 6000 * (int64_t)86400, 0));
+	assert_null(kc_sticky_parse("KEY", &sticky));
+	assert_null(kc_sticky_check(&sticky, 0));
+	assert_false(kc_sticky_is_old(&sticky, today, 1));
+}
+
+static void automatic_runs_have_keys_of_their_own(void **state)
+{
+	KC_CLEANUP_CONFIG struct kc_config both = { 0 }, plain = { 0 };
+	struct agent_host *host = *state;
+
+	parse(host,
+	      "STICKY_PATCH=250518\nAUTO_STICKY_PATCH=KEY\nSTICKY_PATCHSET=K20230908_02\n"
+	      "AUTO_STICKY_PATCHSET=K20230907_01\nSTICKY_LIMIT=0\nUSERSPACE_PATCHES= QEMU ,\nLIBCARE_DISABLED=1",
+	      &both);
+	assert_false(kc_config_sticky(&both, false)->is_key);
+	assert_true(kc_config_sticky(&both, true)->is_key);
+	assert_string_equal(kc_config_patchset(&both, false), "K20230908_02");
+	assert_string_equal(kc_config_patchset(&both, true), "K20230907_01");
+	assert_int_equal(both.sticky_limit_days, 0);
+	assert_int_equal(both.userspace, KC_USERSPACE_QEMU);
+	assert_true(both.libcare_disabled);
+	parse(host, "STICKY_PATCH=250518\nSTICKY_PATCHSET=U20230908_02-qemu\nUSERSPACE_PATCHES=libs,qemu\n", &plain);
+	assert_int_equal(kc_config_sticky(&plain, true)->before, 1527292800);
+	assert_string_equal(kc_config_patchset(&plain, true), "U20230908_02-qemu");
+	assert_int_equal(plain.userspace, KC_USERSPACE_LIBS | KC_USERSPACE_QEMU);
+	assert_refused(host, "STICKY_PATCH=310218", "STICKY_PATCH: there is no day '310218'");
+	assert_refused(host, "AUTO_STICKY_PATCH=soon", "AUTO_STICKY_PATCH: 'soon' is not a date");
+	assert_refused(host, "STICKY_LIMIT=x", "'x' is not a number of days");
+	assert_refused(host, "STICKY_LIMIT=36501", "is not a number of days");
+	assert_refused(host, "USERSPACE_PATCHES=libs,xen", "'xen' is not libs or qemu");
+	assert_refused(host, "USERSPACE_PATCHES=','", "is not a list of libs and qemu");
+	assert_refused(host, "STICKY_PATCHSET=K2023", "'K2023' is not the name of a patchset");
+	assert_refused(host, "STICKY_PATCHSET=X20230908_02", "is not the name of a patchset");
+	assert_refused(host, "STICKY_PATCHSET=K20230908_021", "is not the name of a patchset");
+	assert_refused(host, "STICKY_PATCHSET=K20230908_02-", "is not the name of a patchset");
 }
 
 static void what_others_may_write_is_not_obeyed(void **state)
@@ -291,6 +466,11 @@ int main(void)
 		TEST(booleans_have_many_spellings),
 		TEST(every_key_is_read),
 		TEST(odd_lines_are_named),
+		TEST(servers_and_proxies_are_checked),
+		TEST(a_prefix_is_a_feed_or_a_delay),
+		TEST(sticky_dates_have_three_forms),
+		TEST(a_sticky_day_must_be_over),
+		TEST(automatic_runs_have_keys_of_their_own),
 		TEST(what_others_may_write_is_not_obeyed),
 		TEST(rewriting_changes_one_value_only),
 		TEST(what_cannot_be_written_is_refused),
