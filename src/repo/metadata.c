@@ -80,7 +80,7 @@ const struct kc_repo_meta *kc_repo_document_find(const struct kc_repo_document *
 	return bsearch(name, document->files, document->n_files, sizeof(*document->files), compare_name);
 }
 
-/* As wide as the last name needs: "bin-0" to "bin-f", "bin-00" to "bin-1f". */
+/* As wide as the last name needs: "bin-00" to "bin-1f". */
 void kc_repo_bin_name_at(unsigned index, unsigned bits, char name[16])
 {
 	snprintf(name, 16, "bin-%0*x", (int)(bits + 3) / 4, index);
@@ -96,7 +96,7 @@ void kc_repo_bin_name(const char *path, unsigned bits, char name[16])
 
 unsigned kc_repo_bin_bits(size_t n_targets)
 {
-	unsigned bits = 1;
+	unsigned bits = KC_REPO_BIN_BITS_MIN;
 
 	if (n_targets < KC_REPO_BINS_FROM)
 		return 0;

@@ -38,7 +38,9 @@ enum { /* sizes that a reader accepts */
        KC_REPO_KEYS_MAX = 64,
        KC_REPO_ROLE_KEYS_MAX = KC_ENVELOPE_SIGNATURES_MAX,
        KC_REPO_BINS_FROM = 256, /* targets: from so many on a feed has bins; see docs/repository-format.md */
-       KC_REPO_BIN_BITS_MAX = 10,
+       /* Between 32 and 256 bins: their names keep two digits, as TUF lets no name vanish from the snapshot. */
+       KC_REPO_BIN_BITS_MIN = 5,
+       KC_REPO_BIN_BITS_MAX = 8,
 };
 
 struct kc_repo_role_keys {
@@ -102,7 +104,7 @@ const struct kc_repo_meta *kc_repo_document_find(const struct kc_repo_document *
 /* The bin that a target path is in: "bin-3f"; by the first `bits` of the SHA-256 of the path. */
 void kc_repo_bin_name(const char *path, unsigned bits, char name[16]);
 void kc_repo_bin_name_at(unsigned index, unsigned bits, char name[16]);
-/* For so many targets: 0, no bins; else the smallest number of bits with at most 32 targets per bin on average. */
+/* For so many targets: 0, no bins; else the fewest bits with at most 32 targets per bin, within the limits. */
 unsigned kc_repo_bin_bits(size_t n_targets);
 /*
  * "kernel/0123…", "user/debian12/libssl3": at most 128 characters; parts of letters, digits and . _ + ~ -, each

@@ -213,7 +213,7 @@ static struct kc_error *read_delegations(const json_t *object, const struct kc_r
 		return bad("delegations");
 	if (!prefix || strcmp(prefix, "bin"))
 		return bad("name_prefix");
-	KC_TRY(get_number(bins, "bit_length", 1, &bits));
+	KC_TRY(get_number(bins, "bit_length", KC_REPO_BIN_BITS_MIN, &bits));
 	if (bits > KC_REPO_BIN_BITS_MAX)
 		return bad("bit_length");
 	KC_TRY(read_role(bins, json_object_get(object, "keys"), &keys));

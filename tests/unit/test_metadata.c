@@ -144,7 +144,9 @@ static void bins_have_the_keys_of_targets(void **state)
 	sample_must(kc_repo_document_decode(json, KC_ROLE_TARGETS, &root, &document));
 	assert_int_equal(document.bin_bits, 6);
 	assert_string_equal(json_string_value(json_object_get(bins, "name_prefix")), "bin");
-	json_object_set_new(bins, "bit_length", json_integer(11));
+	json_object_set_new(bins, "bit_length", json_integer(9));
+	assert_corrupt(decode(json, KC_ROLE_TARGETS), "bit_length");
+	json_object_set_new(bins, "bit_length", json_integer(4));
 	assert_corrupt(decode(json, KC_ROLE_TARGETS), "bit_length");
 	json_object_set_new(bins, "bit_length", json_integer(6));
 	sample_must(decode(json, KC_ROLE_TARGETS));
@@ -170,8 +172,8 @@ static void bins_are_those_of_tap_15(void **state)
 	kc_repo_bin_name_at(3, 5, name);
 	assert_string_equal(name, "bin-03");
 	assert_int_equal(kc_repo_bin_bits(255), 0);
-	assert_int_equal(kc_repo_bin_bits(256), 3);
-	assert_int_equal(kc_repo_bin_bits(257), 4);
+	assert_int_equal(kc_repo_bin_bits(256), 5);
+	assert_int_equal(kc_repo_bin_bits(1025), 6);
 	assert_int_equal(kc_repo_bin_bits(2000), 6);
 	assert_int_equal(kc_repo_bin_bits(1000000), KC_REPO_BIN_BITS_MAX);
 }
