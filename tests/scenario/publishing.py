@@ -22,15 +22,15 @@ from dataclasses import dataclass
 import lab
 from lab import DONE
 
-def run(build, program, *args, root=None, env=None, timeout=120, **options):
-    """One of our programs, to its end. `root` is its KCARE_ROOT."""
+def run(build, program, *args, root=None, env=None, timeout=120, prefix=(), **options):
+    """One of our programs, to its end. `root` is its KCARE_ROOT; `prefix` leads into a namespace, as lab.Namespace has it."""
     path = next(p for p in (build / "src/cmd" / program, build / "tests/tools" / program) if p.is_file())
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     environment |= {"LC_ALL": "C.UTF-8", **({"KCARE_ROOT": str(root)} if root else {}), **(env or {})}
     if "input" not in options:
         options["stdin"] = subprocess.DEVNULL
     begin = time.monotonic()
-    done = subprocess.run([path, *map(str, args)], env=environment, capture_output=True, text=True, timeout=timeout,
+    done = subprocess.run([*prefix, path, *map(str, args)], env=environment, capture_output=True, text=True, timeout=timeout,
                           check=False, **options)
     result = lab.Result([program, *args], done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
     assert "Sanitizer" not in result.err and "runtime error:" not in result.err, result
@@ -68,14 +68,15 @@ def user_patch(level, build_id, type="default", package="libssl3=3.0.17-1~deb12u
 
 
 class Publisher:
-    """An author and a repository."""
+    """An author and a repository. `author`: a folder that has the author's keys already."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, author=None):
         self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
-        self.author, self.offline = self.folder / "author", self.folder / "offline"
+        self.author, self.offline = author or self.folder / "author", self.folder / "offline"
         self.repository = self.folder / "repository"
         self.public = self.repository / "public"
-        self.must("kcare-build", "keygen", self.author)
+        if not author:
+            self.must("kcare-build", "keygen", self.author)
         self.must("kcare-repo", "init", self.repository, "--keys", self.offline, "--author", self.author / "author.pub",
                   "--no-passphrase")
         self.root_json = self.offline / "root.json"
