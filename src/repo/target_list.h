@@ -39,6 +39,9 @@ struct kc_target_list {
 	size_t n_entries;
 };
 
+/* The order of entries: target, type, level. */
+int kc_target_entry_compare(const struct kc_target_entry *a, const struct kc_target_entry *b);
+/* KC_ERR_CORRUPT: what the decoder would refuse. */
 struct kc_error *kc_target_list_encode(const struct kc_target_list *list, struct kc_buf *out);
 /*
  * KC_ERR_CORRUPT: not such a list; KC_ERR_WRONG_FEED, KC_ERR_WRONG_TARGET: of another feed or path. The caller clears
@@ -54,7 +57,7 @@ void kc_target_list_clear(struct kc_target_list *list);
  */
 struct kc_user_index_package {
 	char *path;				     /* "user/debian12/libssl3" */
-	char (*prefixes)[KC_USER_INDEX_PREFIX_SIZE]; /* ascending */
+	char (*prefixes)[KC_USER_INDEX_PREFIX_SIZE]; /* ascending; of shorter build-ids the whole */
 	size_t n_prefixes;
 };
 struct kc_user_package_index {
