@@ -80,27 +80,37 @@ static int sync_parent(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+int kc_file_begin(const char *path, char **temporary, int *fd)
+{
+	if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+		*temporary = NULL;
+		return -ENOMEM;
+	}
+	*fd = mkostemp(*temporary, O_CLOEXEC);
+	return *fd < 0 ? -errno : 0;
+}
+
+int kc_file_commit(const char *path, const char *temporary, int fd, mode_t mode)
+{
+	if (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0)
+		return -errno;
+	return sync_parent(path);
+}
+
 int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t mode)
 {
 	kc_autofree char *temporary = NULL;
 	kc_autoclose int fd = -1;
-	int err;
+	int err = kc_file_begin(path, &temporary, &fd);
 
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
-		temporary = NULL;
-		return -ENOMEM;
-	}
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = kc_fd_write(fd, data, size);
-	if (!err && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
-		err = -errno;
-	if (err) {
-		unlink(temporary);
+	if (err)
 		return err;
-	}
-	return sync_parent(path);
+	err = kc_fd_write(fd, data, size);
+	if (!err)
+		err = kc_file_commit(path, temporary, fd, mode);
+	if (err)
+		unlink(temporary);
+	return err;
 }
 
 int kc_dir_make(const char *path, mode_t mode)

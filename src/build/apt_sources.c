@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/os_release.h"
 
 enum { SOURCES_LIMIT = 1 << 20 };
 
@@ -91,22 +92,6 @@ void kc_apt_convert_deb822(const char *text, const char *codename, struct kc_buf
 	}
 }
 
-char *kc_os_release_value(const char *text, const char *name)
-{
-	size_t n = strlen(name), size;
-
-	for (; text && *text; text = strchr(text, '\n'), text += text ? 1 : 0) {
-		if (strncmp(text, name, n) || text[n] != '=')
-			continue;
-		text += n + 1;
-		size = strcspn(text, "\n");
-		if (size >= 2 && (*text == '"' || *text == '\'') && text[size - 1] == *text)
-			return strndup(text + 1, size - 2);
-		return strndup(text, size);
-	}
-	return NULL;
-}
-
 /* Reads every file that `pattern` names and converts it. */
 static void convert_files(const char *pattern, const char *codename, bool deb822, struct kc_buf *out)
 {
@@ -153,10 +138,10 @@ static struct kc_error *write_file(const char *dir, const char *name, const stru
 static struct kc_error *read_release(char **codename, char **id)
 {
 	kc_autobuf struct kc_buf os_release = { 0 };
-	int err = kc_file_read("/etc/os-release", SOURCES_LIMIT, &os_release);
+	int err = kc_file_read(KC_OS_RELEASE_PATH, SOURCES_LIMIT, &os_release);
 
 	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read /etc/os-release");
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read " KC_OS_RELEASE_PATH);
 	*codename = kc_os_release_value(os_release.data, "VERSION_CODENAME");
 	*id = kc_os_release_value(os_release.data, "ID");
 	if (!*codename || !**codename || !*id)

@@ -13,8 +13,6 @@
 void kc_apt_convert_list(const char *text, const char *codename, struct kc_buf *out);
 /* Stanzas of "Types:", "URIs:", … */
 void kc_apt_convert_deb822(const char *text, const char *codename, struct kc_buf *out);
-/* The value of NAME in os-release's text (caller frees; NULL when missing or out of memory). */
-char *kc_os_release_value(const char *text, const char *name);
 
 /* Writes `dir`/kcare.list and `dir`/kcare.sources. */
 struct kc_error *kc_apt_sources_write(const char *dir);

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "base/os_release.h"
 #include "base/process.h"
 
 static void error_carries_code_message_and_context(void **state)
@@ -150,6 +151,32 @@ static void process_gives_output_and_exit_code(void **state)
 	assert_int_equal(exit_code, 127);
 }
 
+static void os_release_names_the_distribution(void **state)
+{
+	static const struct {
+		const char *text, *distro;
+	} cases[] = {
+		{ "NAME=\"Debian\"\nID=debian\nVERSION_ID=\"12\"\n", "debian12" },
+		{ "VERSION_ID='22.04'\nID=ubuntu\n", "ubuntu22" },
+		{ "ID=arch", "arch" },
+		{ "VERSION_ID=1\nXID=a\nID=\n", NULL },
+		{ "", NULL },
+	};
+	kc_autofree char *codename =
+		kc_os_release_value("NAME=\"Debian\"\nVERSION_CODENAME=bookworm\n", "VERSION_CODENAME");
+
+	(void)state;
+	assert_string_equal(codename, "bookworm");
+	for (size_t i = 0; i < KC_ARRAY_SIZE(cases); i++) {
+		kc_autofree char *distro = kc_os_distro(cases[i].text);
+
+		if (cases[i].distro)
+			assert_string_equal(distro, cases[i].distro);
+		else
+			assert_null(distro);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +187,7 @@ int main(void)
 		cmocka_unit_test(array_keeps_elements_while_it_grows),
 		cmocka_unit_test(hex_round_trip_and_bad_digits),
 		cmocka_unit_test(file_write_atomic_replaces_and_read_obeys_its_limit),
+		cmocka_unit_test(os_release_names_the_distribution),
 		cmocka_unit_test(process_gives_output_and_exit_code),
 	};
 

@@ -529,7 +529,6 @@ static void stale_scratch_folders_are_removed(void **state)
 static void apt_sources_get_deb_src(void **state)
 {
 	kc_autobuf struct kc_buf list = { 0 }, stanzas = { 0 };
-	kc_autofree char *value = NULL;
 
 	(void)state;
 	kc_apt_convert_list("# x\ndeb [arch=amd64] http://a b main\ndeb http://d bookworm-security main\n"
@@ -545,8 +544,6 @@ static void apt_sources_get_deb_src(void **state)
 	assert_string_equal(stanzas.data,
 			    "Types: deb deb-src\n# note\nURIs: http://d\nSuites: bookworm bookworm-updates\n"
 			    "Components: main\n\n");
-	value = kc_os_release_value("NAME=\"Debian\"\nVERSION_CODENAME=bookworm\n", "VERSION_CODENAME");
-	assert_string_equal(value, "bookworm");
 }
 
 int main(void)
