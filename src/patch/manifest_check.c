@@ -58,6 +58,11 @@ static bool is_patchset(const char *name, enum kc_patch_kind kind)
 	return !*p || (*p == '-' && is_made_of(p + 1, LOWER DIGITS, PATCHSET_MAX));
 }
 
+bool kc_patchset_name_is_valid(const char *name)
+{
+	return is_patchset(name, KC_PATCH_KERNEL) || is_patchset(name, KC_PATCH_USER);
+}
+
 static bool is_cve(const char *text)
 {
 	const char *p = strncmp(text, "CVE-", 4) ? NULL : skip_digits(text + 4, YEAR_DIGITS);
@@ -198,14 +203,16 @@ static struct kc_error *check_kernel_lists(const struct kc_kernel_manifest *kern
 	return check_globals(kernel);
 }
 
+static bool is_release(const char *text)
+{
+	return text && is_made_of(text, LOWER UPPER DIGITS "+.~_-", RELEASE_MAX);
+}
+
 static struct kc_error *check_kernel(const struct kc_kernel_manifest *kernel)
 {
 	static const char prefix[] = "kcare_livepatch_"; /* how the agent knows its own modules */
 
-	if (!kernel->release || !is_made_of(kernel->release, LOWER UPPER DIGITS "+.~_-", RELEASE_MAX))
-		return bad_value("kernel release", kernel->release);
-	if (!kernel->effective_version ||
-	    !is_made_of(kernel->effective_version, LOWER UPPER DIGITS "+.~_-", RELEASE_MAX))
+	if (!is_release(kernel->effective_version))
 		return bad_value("effective version", kernel->effective_version);
 	if (!kernel->build_id || !is_target(kernel->build_id, KC_PATCH_USER))
 		return bad_value("build-id of the image", kernel->build_id);
@@ -215,7 +222,7 @@ static struct kc_error *check_kernel(const struct kc_kernel_manifest *kernel)
 	return check_kernel_lists(kernel);
 }
 
-struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
+struct kc_error *kc_manifest_check_identity(const struct kc_manifest *manifest)
 {
 	const char *type = manifest->type;
 
@@ -234,6 +241,14 @@ struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
 		return bad_value("object", manifest->object);
 	if (manifest->package && !is_made_of(manifest->package, LOWER UPPER DIGITS "+._-", OBJECT_MAX))
 		return bad_value("package", manifest->package);
+	if (manifest->kind == KC_PATCH_KERNEL && !is_release(manifest->kernel.release))
+		return bad_value("kernel release", manifest->kernel.release);
+	return NULL;
+}
+
+struct kc_error *kc_manifest_check(const struct kc_manifest *manifest)
+{
+	KC_TRY(kc_manifest_check_identity(manifest));
 	if (manifest->version && !is_made_of(manifest->version, LOWER UPPER DIGITS "+.:~^_-", OBJECT_MAX))
 		return bad_value("version", manifest->version);
 	if (manifest->created < 0)

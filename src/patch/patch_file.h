@@ -113,6 +113,14 @@ const struct kc_patch_payload *kc_patch_payload_find(const struct kc_patch *patc
 /* The manifest as JSON text, without the payloads (caller frees). KC_ERR_INPUT for text that is not UTF-8. */
 struct kc_error *kc_manifest_to_json(const struct kc_manifest *manifest, char **text);
 
+/*
+ * Whether target, type, level, patchset, object, package and kernel release (of a kernel patch) are such as a manifest
+ * may have; nothing else is looked at. KC_ERR_INPUT, naming the value.
+ */
+struct kc_error *kc_manifest_check_identity(const struct kc_manifest *manifest);
+/* "K20261123_01", "U20261123_01", "U20261123_01-qemu". */
+bool kc_patchset_name_is_valid(const char *name);
+
 void kc_fix_info_clear(struct kc_fix_info *fix);
 void kc_manifest_clear(struct kc_manifest *manifest);
 
