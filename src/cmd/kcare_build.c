@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* kcare-build: makes, shows and checks patch files. One file per subcommand beside this one. */
+/* kcare-build: makes, shows and checks patch files and patchsets. One file per subcommand beside this one. */
 #include "cmd/kcare_build.h"
 
 #include "base/array.h"
@@ -19,9 +19,12 @@ static const struct kc_command commands[] = {
 	  "--patchset NAME --key KEY -o DIR  [--module-key PEM] [--previous FILE] [--effective-version RELEASE] "
 	  "[--type TYPE] [--allow RULE…] [--max-objects N] [--jobs N] [--cache DIR]",
 	  "Builds a patch file with a livepatch module for a kernel.", kc_build_kernel_run },
-	{ "show", "FILE [--json]", "Shows what a patch file says of itself, without checking its signature.",
-	  kc_build_show_run },
-	{ "verify", "FILE --key PUB", "Checks a patch file against a public key, or a folder of them.",
+	{ "patchset", "NAME FILE|DIR… --key KEY  [--type TYPE…] [--released DATE] [--distro NAME] [-o NAME.tar.bz2]",
+	  "Makes a release of patch files: a signed list of them, and all of them, in one archive.",
+	  kc_build_patchset_run },
+	{ "show", "FILE [--json]",
+	  "Shows what a patch file or a patchset says of itself, without checking its signature.", kc_build_show_run },
+	{ "verify", "FILE --key PUB", "Checks a patch file or a patchset against a public key, or a folder of them.",
 	  kc_build_verify_run },
 };
 

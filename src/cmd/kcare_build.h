@@ -9,6 +9,7 @@ struct kc_error *kc_build_keygen_run(struct kc_ctx *ctx, struct kc_terminal *ter
 struct kc_error *kc_build_prepare_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_build_kernel_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_build_user_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *kc_build_patchset_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_build_show_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_build_verify_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 

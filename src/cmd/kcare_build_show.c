@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* kcare-build show: what a patch file says of itself. It trusts nothing, and says so. */
+/* kcare-build show: what a patch file or a patchset says of itself. It trusts nothing, and says so. */
 #include "cmd/kcare_build.h"
 
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
+#include "cmd/kcare_build_archive.h"
 #include "patch/patch_file.h"
 
 static void print_description(const char *text)
@@ -33,18 +33,6 @@ static void print_fix(const struct kc_fix_info *fix)
 		printf("    licence: %s\n", fix->license);
 	if (fix->description)
 		print_description(fix->description);
-}
-
-static void print_created(int64_t created)
-{
-	time_t seconds = (time_t)created;
-	struct tm tm;
-	char text[64];
-
-	if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm))
-		printf("created      %s\n", text);
-	else
-		printf("created      %lld\n", (long long)created);
 }
 
 static void print_kernel(const struct kc_kernel_manifest *kernel)
@@ -75,7 +63,7 @@ static void print_table(const char *path, const struct kc_patch *patch)
 		printf("package      %s %s\n", m->package, m->version ? m->version : "");
 	if (m->kind == KC_PATCH_KERNEL)
 		print_kernel(&m->kernel);
-	print_created(m->created);
+	kc_build_print_time("created", m->created);
 	printf("consistency  %s\n", m->consistency == KC_CONSISTENCY_STRICT ? "strict" : "function");
 	printf("signed by    %s\n", *patch->keyid ? patch->keyid : "nobody");
 	printf("sha256       %s\n", patch->hash);
@@ -128,6 +116,8 @@ struct kc_error *kc_build_show_run(struct kc_ctx *ctx, struct kc_terminal *termi
 		json = true;
 	}
 	KC_TRY(kc_command_need_arguments(argc, 1, "FILE"));
+	if (kc_patchset_is_archive(argv[optind]))
+		return kc_build_archive_show(ctx, argv[optind], json);
 	KC_TRY(kc_patch_peek(ctx, argv[optind], &patch));
 	if (json)
 		return print_json(patch);

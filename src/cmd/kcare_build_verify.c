@@ -2,6 +2,7 @@
 /* kcare-build verify: everything that an agent checks before it would apply a patch file. */
 #include "cmd/kcare_build.h"
 
+#include "cmd/kcare_build_archive.h"
 #include "patch/patch_file.h"
 #include "patch/user_payload.h"
 
@@ -28,7 +29,6 @@ struct kc_error *kc_build_verify_run(struct kc_ctx *ctx, struct kc_terminal *ter
 	size_t n_functions;
 	int option;
 
-	(void)terminal;
 	while ((option = getopt_long(argc, argv, ":k:", options, NULL)) != -1) {
 		if (option != 'k')
 			return kc_command_bad_option(option, argv);
@@ -41,6 +41,11 @@ struct kc_error *kc_build_verify_run(struct kc_ctx *ctx, struct kc_terminal *ter
 	KC_TRY(kc_keyring_load(ctx, key_path, &keyring));
 	if (kc_keyring_size(keyring) == 0)
 		return kc_error_new(KC_ERR_KEY, "%s: no public key (*.pub) in this folder", key_path);
+	if (kc_patchset_is_archive(path)) {
+		err = kc_build_archive_verify(ctx, path, keyring);
+		kc_terminal_clear(terminal);
+		return err;
+	}
 	KC_TRY(kc_patch_open(ctx, path, keyring, &patch));
 	err = count_functions(ctx, patch, &n_functions);
 	if (err)
