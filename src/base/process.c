@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -105,4 +106,20 @@ int kc_process_run(const struct kc_process *process, int *exit_code)
 			return -errno;
 	*exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return 0;
+}
+
+char *kc_process_helper_path(const char *name)
+{
+	char self[PATH_MAX], *path = NULL;
+	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	self[size < 0 ? 0 : size] = '\0';
+	slash = strrchr(self, '/');
+	if (slash && asprintf(&path, "%.*s/%s", (int)(slash - self), self, name) < 0)
+		return NULL;
+	if (path && access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return asprintf(&path, "%s/%s", KC_LIBEXECDIR, name) < 0 ? NULL : path;
 }

@@ -20,5 +20,10 @@ struct kc_process {
 
 /* Runs it to its end. `exit_code` is 128 + signal number when a signal ended it, 127 when it could not be found. */
 int kc_process_run(const struct kc_process *process, int *exit_code);
+/*
+ * Where a helper program of ours lies: beside the running program (a build that is not installed), else in
+ * KC_LIBEXECDIR. Caller frees; NULL when out of memory.
+ */
+char *kc_process_helper_path(const char *name);
 
 #endif

@@ -6,26 +6,19 @@
 #include "cmd/kcarectl.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <string.h>
+
+#include "base/process.h"
 
 #define AGENT "kcare-agent"
 
-/* The one beside this program when there is one: a build that is not installed. */
 static struct kc_error *run_agent(char **argv)
 {
-	char path[PATH_MAX];
-	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - sizeof(AGENT));
-	char *slash;
+	kc_autofree char *path = kc_process_helper_path(AGENT);
 
-	path[size < 0 ? 0 : size] = '\0';
-	slash = strrchr(path, '/');
-	if (slash) {
-		memcpy(slash + 1, AGENT, sizeof(AGENT));
-		execv(path, argv);
-	}
-	execv(KC_LIBEXECDIR "/" AGENT, argv);
-	return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot run " KC_LIBEXECDIR "/" AGENT "; install kcare again");
+	if (!path)
+		return kc_error_no_memory();
+	execv(path, argv);
+	return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot run %s; install kcare again", path);
 }
 
 /* A kernel that the agent has not seen yet: its id must be hashed. */
