@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Downloads, by a helper: `kcare-fetch` speaks HTTP and TLS as a user without privileges; we, who may be root, only
- * hand it URLs and open files, and read its short answers. What arrives is not trusted: the caller verifies it.
+ * hand it URLs, and take and write what it sends. What arrives is not trusted: the caller verifies it.
  *
- * One helper serves one run and keeps its connections; it is started by the first download. Protocol:
- * fetch/protocol.h.
+ * One helper serves one run and keeps its connections; it is started by the first download, found beside the running
+ * program or in KC_LIBEXECDIR. Protocol: fetch/protocol.h; reasons: docs/downloads.md.
  */
 #ifndef KC_FETCH_FETCH_H
 #define KC_FETCH_FETCH_H
@@ -15,7 +15,7 @@
 
 struct kc_fetch;
 
-/* Zero stands for the default. */
+/* Zero stands for the default, NULL for all defaults. */
 struct kc_fetch_options {
 	const char *http_proxy, *https_proxy, *no_proxy; /* NULL: what the environment says, in either case */
 	const char *user_agent;				 /* NULL: "kcare/VERSION" */
@@ -40,8 +40,10 @@ struct kc_error *kc_fetch_get(struct kc_ctx *ctx, struct kc_fetch *fetch, const 
 			      struct kc_buf *out);
 /*
  * The same into a file, which is `size` bytes and has that SHA-256 when this returns well. A partial `path` from an
- * earlier run is continued; one that turns out wrong is begun anew, once. The hash is checked: KC_ERR_CORRUPT.
- * `what` is for the progress: "downloading K20261123_01".
+ * earlier run is continued; one that turns out wrong is begun anew, once. Not what was promised: KC_ERR_CORRUPT, and
+ * the file is gone. Others may write in its folder, a link, somebody else's file: KC_ERR_PERMISSION. Disk full:
+ * KC_ERR_SYSTEM, and what is there is continued next time. Another run at the same file: KC_ERR_LOCKED. A new file has
+ * mode 0600. `what` is for the progress, "downloading K20261123_01", or NULL.
  */
 struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
 			       uint64_t size, const char *path, const char *what);

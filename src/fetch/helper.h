@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The process kcare-fetch as its parent sees it: start, ask, read, end. What it says is checked here. */
+#ifndef KC_FETCH_HELPER_H
+#define KC_FETCH_HELPER_H
+
+#include <sys/types.h>
+
+#include "base/ctx.h"
+#include "fetch/protocol.h"
+
+/* Zeroed but for `socket`, -1: not running. */
+struct kc_fetch_helper {
+	pid_t pid;
+	int socket;
+	uint8_t packet[KC_FETCH_ANSWER_MAX + 1];
+};
+
+/* Starts the helper, if need be, and sends the request. */
+struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper *helper,
+				     const struct kc_fetch_request *request, const char *const texts[KC_FETCH_N_TEXTS]);
+/*
+ * The next answer; it points into the helper's packet. KC_ERR_STALLED: nothing for `timeout_ms`. KC_ERR_SYSTEM: the
+ * helper ended, or sent what no honest one sends. After any error it runs no more.
+ */
+struct kc_error *kc_fetch_helper_read(struct kc_fetch_helper *helper, int timeout_ms, struct kc_fetch_answer *answer);
+/* Ends the helper, whatever it is doing. */
+void kc_fetch_helper_stop(struct kc_fetch_helper *helper);
+
+#endif
