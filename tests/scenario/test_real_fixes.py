@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real holes of real Debian libraries: vulnerable, patched, fixed, unpatched, vulnerable, in one running process."""
 
-import subprocess
-
 import pytest
 
+import cms
 import lab
 
 SEGV = 11
@@ -35,47 +34,11 @@ def prove(kcare, target, folder, question, vulnerable, fixed, cve, library):
         assert target.ask(question) == vulnerable
 
 
-def der(data):
-    """The (tag, content) pairs of a DER string."""
-    found, at = [], 0
-    while at < len(data):
-        size, head = data[at + 1], 2
-        if size & 0x80:
-            head += size & 0x7F
-            size = int.from_bytes(data[at + 2:at + head], "big")
-        found.append((data[at], data[at + head:at + head + size]))
-        at += head + size
-    return found
-
-
-def without(data, path):
-    """The DER string without the element that `path` (indices from the outside) leads to."""
-    parts = der(data)
-    if len(path) == 1:
-        del parts[path[0]]
-    else:
-        tag, content = parts[path[0]]
-        parts[path[0]] = (tag, without(content, path[1:]))
-    return b"".join(bytes([tag]) + length(len(content)) + content for tag, content in parts)
-
-
-def length(size):
-    if size < 0x80:
-        return bytes([size])
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([0x80 | len(octets)]) + octets
-
-
 def test_cve_2026_42766_cms_password_recipient(packages, kcare, hole, spawn, tmp_path):
     """A CMS message without the optional key derivation algorithm: SIGSEGV in libcrypto, or a clean error."""
     fix = packages.derive("CVE-2026-42766")
     program = hole("hole_crypto", "-lcrypto")
-    encrypt = ["openssl", "cms", "-encrypt", "-outform", "DER", "-aes-128-cbc", "-pwri_password", "secret"]
-    message = subprocess.run(encrypt, input=b"attack at dawn", capture_output=True, check=True).stdout
-    good, bad = tmp_path / "good.der", tmp_path / "bad.der"
-    good.write_bytes(message)
-    # ContentInfo.content.EnvelopedData.recipientInfos.pwri.keyDerivationAlgorithm
-    bad.write_bytes(without(message, [0, 1, 0, 1, 0, 1]))
+    good, bad = cms.password_messages(tmp_path)
     library = fix.file("libcrypto.so.3")
     target = spawn(program, environment={"LD_LIBRARY_PATH": str(library.parent)})
     folder = packages.patch(fix.target, fix.path)

@@ -15,7 +15,7 @@ CONFIG = pathlib.Path("/etc/sysconfig/kcare/kcare.conf")
 CACHE = pathlib.Path("/var/cache/kcare")
 LIVEPATCH = pathlib.Path("/sys/kernel/livepatch")
 PROC = pathlib.Path("/proc/kcare")
-EXIT_NAMES = ["done", "failed", "usage", "nothing", "busy", "refused", "input"]
+EXIT_NAMES = ["done", "failed", "usage", "nothing", "busy", "refused", "input", "locked", "network"]
 
 
 def wait_until(condition, seconds=30.0, what="condition"):
