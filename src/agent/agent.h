@@ -2,7 +2,7 @@
 /*
  * The policy of one host: which patch of the cache its kernel may have, when it is loaded, what is remembered. Applying
  * is apply/; downloading is not here; what the host tells of itself is agent/info.h. Every function here changes
- * something: it needs root, and takes the one lock of the agent (KC_ERR_BUSY after a bounded wait).
+ * something: it needs root, and takes the one lock of the agent (KC_ERR_LOCKED after a bounded wait).
  */
 #ifndef KC_AGENT_AGENT_H
 #define KC_AGENT_AGENT_H

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/lock.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
 #include "agent/paths.h"
 
 enum { RETRY_MS = 100 };
+
+/* A lock that another user made, he could hold for ever. */
+static struct kc_error *check_owner(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+		return kc_error_new(KC_ERR_PERMISSION,
+				    "the lock " KC_PATH_AGENT_LOCK " belongs to somebody else, or others may open it: "
+				    "remove it");
+	return NULL;
+}
 
 struct kc_error *kc_agent_lock(unsigned wait_ms, int *fd)
 {
@@ -17,15 +30,17 @@ struct kc_error *kc_agent_lock(unsigned wait_ms, int *fd)
 	for (unsigned waited_ms = 0;; waited_ms += RETRY_MS) {
 		kc_autoerror struct kc_error *err = kc_user_lock(KC_PATH_AGENT_LOCK, false, fd);
 
-		if (!err || kc_error_code(err) != KC_ERR_BUSY)
+		if (!err)
+			return check_owner(*fd);
+		if (kc_error_code(err) != KC_ERR_BUSY)
 			return kc_steal(err);
 		kc_cleanup_fd(fd);
 		*fd = -1;
 		if (waited_ms >= wait_ms)
 			return kc_error_new(
-				KC_ERR_BUSY,
-				"another kcarectl is at work since %u seconds or more; try again when it has "
-				"finished",
+				KC_ERR_LOCKED,
+				"another kcarectl has been at work for %u seconds or more; try again when it "
+				"has finished",
 				wait_ms / 1000);
 		nanosleep(&pause, NULL);
 	}

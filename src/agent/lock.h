@@ -9,7 +9,7 @@ enum { KC_AGENT_LOCK_WAIT_MS = 30000 };
 
 /*
  * Checks that we are root (or KCARE_ROOT is set) and locks until `*fd` is closed. Another holder is waited for,
- * `wait_ms` at most: KC_ERR_BUSY.
+ * `wait_ms` at most: KC_ERR_LOCKED.
  */
 struct kc_error *kc_agent_lock(unsigned wait_ms, int *fd);
 

@@ -13,6 +13,12 @@
 #define KC_PATH_KERNEL_CACHE "/var/cache/kcare/kernel" /* KERNELID/TYPE/LEVEL.kpatch */
 #define KC_PATH_STATE KC_PATH_KERNEL_CACHE "/state.json"
 #define KC_PATH_LOADING KC_PATH_KERNEL_CACHE "/loading"
+#define KC_PATH_CACHE "/var/cache/kcare"
+#define KC_PATH_REPOSITORY KC_PATH_CACHE "/repo" /* ROOT/FEED/: repo/client.h */
+#define KC_PATH_PARTIAL KC_PATH_CACHE "/partial" /* downloads that are not complete, or not verified */
+#define KC_PATH_ROOT "/etc/sysconfig/kcare/root.json"
+#define KC_PATH_INTEGRITY_LOG "/var/log/kcare/integrity.log"
+#define KC_PATH_MACHINE_ID "/etc/machine-id"
 #define KC_PATH_AGENT_LOCK "/run/kcare.lock"
 
 #define KC_PATH_PROC_PATCH_INFO "/proc/kcare/patch_info"

@@ -2,7 +2,8 @@
 /*
  * The patch server as this host sees it: PATCH_SERVER and the feed that PREFIX names, verified by repo/client.h from
  * the trusted root.json, downloaded by fetch/. State: /var/cache/kcare/repo/ROOT/FEED/, where ROOT is the beginning of
- * the SHA-256 of the root.json that the host began with. What violates integrity goes to its own log as well.
+ * the SHA-256 of the root.json that the host began with. What violates integrity goes to its own log as well. The
+ * caller holds the lock of the agent.
  */
 #ifndef KC_AGENT_REMOTE_H
 #define KC_AGENT_REMOTE_H
@@ -13,8 +14,9 @@
 struct kc_remote;
 
 /*
- * KC_ERR_CONFIG: no PATCH_SERVER, or not a URL; KC_ERR_UNKNOWN_KEY: no root.json is trusted yet, and what to do.
- * `is_patient`: retries; else one try (at boot). No network yet: kc_remote_refresh() begins.
+ * KC_ERR_CONFIG: no PATCH_SERVER; KC_ERR_UNKNOWN_KEY: no root.json is trusted yet, and what to do; KC_ERR_PERMISSION: a
+ * folder of the state belongs to somebody else. `is_patient`: retries; else one try with short limits (at boot). No
+ * network yet: kc_remote_refresh() begins. `config` must live as long.
  */
 struct kc_error *kc_remote_open(struct kc_ctx *ctx, const struct kc_config *config, bool is_patient,
 				struct kc_remote **remote);
@@ -27,7 +29,8 @@ struct kc_error *kc_remote_user_index(struct kc_ctx *ctx, struct kc_remote *remo
 				      struct kc_user_package_index *index);
 /*
  * Downloads the patch file of an entry and verifies all of it: hash, author, and that kind, target, type, level and
- * patchset are those of the entry (KC_ERR_WRONG_TARGET). `target`: kernel id or build-id. `file` has the content then.
+ * patchset are those of the entry (KC_ERR_WRONG_TARGET). `target`: kernel id or build-id. `file` has the content then;
+ * `*patch`, if not NULL, is the caller's.
  */
 struct kc_error *kc_remote_download(struct kc_ctx *ctx, struct kc_remote *remote, const struct kc_target_entry *entry,
 				    enum kc_patch_kind kind, const char *target, const struct kc_keyring *authors,

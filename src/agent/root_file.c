@@ -23,28 +23,75 @@ static struct kc_error *check_file(const char *path, const struct stat *st)
 	return NULL;
 }
 
-struct kc_error *kc_root_file_read(const char *fixed, struct kc_buf *buf, char **path, bool *exists)
+struct kc_error *kc_root_file_read_path(const char *path, size_t limit, struct kc_buf *buf, bool *exists)
 {
-	kc_autoclose int fd = -1;
+	kc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int err;
 
 	*exists = false;
-	*path = kc_user_path(fixed);
-	if (!*path)
-		return kc_error_no_memory();
-	fd = open(*path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return NULL;
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", *path);
-	KC_TRY(check_file(*path, &st));
-	err = kc_fd_read(fd, FILE_SIZE_MAX, buf);
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
+	KC_TRY(check_file(path, &st));
+	err = kc_fd_read(fd, limit, buf);
 	if (err == -EFBIG)
-		return kc_error_new(KC_ERR_LIMIT, "%s: larger than %d bytes", *path, FILE_SIZE_MAX);
+		return kc_error_new(KC_ERR_LIMIT, "%s: larger than %zu bytes", path, limit);
 	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", *path);
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", path);
 	*exists = true;
+	return NULL;
+}
+
+struct kc_error *kc_root_file_read(const char *fixed, struct kc_buf *buf, char **path, bool *exists)
+{
+	*exists = false;
+	*path = kc_user_path(fixed);
+	return *path ? kc_root_file_read_path(*path, FILE_SIZE_MAX, buf, exists) : kc_error_no_memory();
+}
+
+/* `path` is one folder; a link to one would be as good as its owner. */
+static struct kc_error *check_folder(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open the folder %s", path);
+	if (!S_ISDIR(st.st_mode))
+		return kc_error_new(KC_ERR_PERMISSION, "%s: not a folder: move it away", path);
+	if (geteuid() == 0 && (st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH)))
+		return kc_error_new(
+			KC_ERR_PERMISSION,
+			"%s: somebody else may change what is in it (owner %u, mode %03o), so root does not "
+			"use it: chown root it and chmod go-w it, and remove what is not yours",
+			path, st.st_uid, st.st_mode & 0777);
+	return NULL;
+}
+
+struct kc_error *kc_root_folder_make(const char *fixed, char **path)
+{
+	kc_autofree char *whole = kc_user_path(fixed);
+	size_t n_parts = 0;
+	int err;
+
+	if (!whole)
+		return kc_error_no_memory();
+	err = kc_dir_make(whole, 0755);
+	if (err && err != -ENOTDIR)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", whole);
+	for (char *end = whole + strlen(whole) - strlen(fixed); *end; n_parts++) {
+		char after;
+
+		end += 1 + strcspn(end + 1, "/");
+		after = *end;
+		*end = '\0';
+		if (n_parts >= 2)
+			KC_TRY(check_folder(whole));
+		*end = after;
+	}
+	if (path)
+		*path = kc_steal(whole);
 	return NULL;
 }
 

@@ -10,7 +10,7 @@
 
 #define DOCUMENT "kcare-state-1"
 
-enum { CRASHES_MAX = 1000 };
+enum { LEVELS_MAX = 1000 };
 
 bool kc_level_is_same(const struct kc_level *a, const struct kc_level *b)
 {
@@ -30,7 +30,7 @@ struct kc_error *kc_state_add_crash(struct kc_state *state, const struct kc_leve
 	struct kc_crash *added;
 
 	kc_state_drop_crash(state, level);
-	if (state->n_crashes == CRASHES_MAX) /* the oldest goes */
+	if (state->n_crashes == LEVELS_MAX) /* the oldest goes */
 		kc_state_drop_crash(state, &state->crashes[0].level);
 	added = kc_array_add(&state->crashes, &state->n_crashes);
 	if (!added)
@@ -48,6 +48,59 @@ void kc_state_drop_crash(struct kc_state *state, const struct kc_level *level)
 		return;
 	state->n_crashes--;
 	memmove(&state->crashes[i], &state->crashes[i + 1], (state->n_crashes - i) * sizeof(*state->crashes));
+}
+
+static const struct kc_level *find_level(const struct kc_level *levels, size_t n, const struct kc_level *level)
+{
+	for (size_t i = 0; i < n; i++)
+		if (kc_level_is_same(&levels[i], level))
+			return &levels[i];
+	return NULL;
+}
+
+struct kc_error *kc_state_add_imported(struct kc_state *state, const struct kc_level *level)
+{
+	const struct kc_level *found = find_level(state->imported, state->n_imported, level);
+	struct kc_level *added;
+
+	if (!found && state->n_imported == LEVELS_MAX) { /* the oldest goes */
+		memmove(state->imported, state->imported + 1, (LEVELS_MAX - 1) * sizeof(*state->imported));
+		found = &state->imported[LEVELS_MAX - 1];
+	}
+	if (found) {
+		state->imported[found - state->imported] = *level;
+		return NULL;
+	}
+	added = kc_array_add(&state->imported, &state->n_imported);
+	if (!added)
+		return kc_error_no_memory();
+	*added = *level;
+	return NULL;
+}
+
+bool kc_state_is_imported(const struct kc_state *state, const struct kc_level *level)
+{
+	return find_level(state->imported, state->n_imported, level) != NULL;
+}
+
+bool kc_state_is_blocked(const struct kc_state *state, const struct kc_level *level)
+{
+	const struct kc_checked *checked = &state->checked;
+	const struct kc_level *found = find_level(checked->blocked, checked->n_blocked, level);
+
+	return found && (!*level->hash || !strcmp(found->hash, level->hash));
+}
+
+bool kc_state_allows(const struct kc_state *state, const struct kc_level *level, bool has_server)
+{
+	const struct kc_level *chosen = &state->checked.chosen;
+
+	if (kc_state_is_blocked(state, level))
+		return false;
+	if (!has_server || !state->checked.at || strcmp(chosen->kernel_id, level->kernel_id) ||
+	    kc_state_is_imported(state, level))
+		return true;
+	return !strcmp(chosen->type, level->type) && level->number <= chosen->number;
 }
 
 /* ---- reading ---- */
@@ -68,12 +121,46 @@ static struct kc_error *read_applied(const char *name, const json_t *json, struc
 	applied->created = json_integer_value(json_object_get(json, "created"));
 	applied->applied_at = json_integer_value(json_object_get(json, "applied_at"));
 	KC_TRY(copy_text(json, "effective_version", &applied->effective_version));
+	KC_TRY(copy_text(json, "origin", &applied->origin));
 	return copy_text(json, "patchset", &applied->patchset);
+}
+
+static struct kc_error *read_levels(const char *name, const char *key, const json_t *parent, struct kc_level **levels,
+				    size_t *n)
+{
+	const json_t *array = json_object_get(parent, key);
+
+	if (array && (!json_is_array(array) || json_array_size(array) > LEVELS_MAX))
+		return kc_agent_json_damaged(name, key);
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		struct kc_level *added = kc_array_add(levels, n);
+
+		if (!added)
+			return kc_error_no_memory();
+		if (!kc_level_read(json_array_get(array, i), added))
+			return kc_agent_json_damaged(name, key);
+	}
+	return NULL;
+}
+
+static struct kc_error *read_checked(const char *name, const json_t *json, struct kc_checked *checked)
+{
+	const json_t *chosen = json_object_get(json, "chosen");
+
+	checked->at = json_integer_value(json_object_get(json, "at"));
+	checked->is_known = json_is_true(json_object_get(json, "is_known"));
+	if (checked->at <= 0 || !kc_agent_json_copy(json, "root", checked->root, sizeof(checked->root)) ||
+	    !kc_agent_json_copy(json, "feed", checked->feed, sizeof(checked->feed)) ||
+	    !(chosen ? kc_level_read(chosen, &checked->chosen) : kc_kernel_and_type_read(json, &checked->chosen)))
+		return kc_agent_json_damaged(name, "checked");
+	KC_TRY(copy_text(json, "rules", &checked->rules));
+	KC_TRY(copy_text(json, "patchset", &checked->patchset));
+	return read_levels(name, "blocked", json, &checked->blocked, &checked->n_blocked);
 }
 
 static struct kc_error *read_crashes(const char *name, const json_t *array, struct kc_state *state)
 {
-	if (array && (!json_is_array(array) || json_array_size(array) > CRASHES_MAX))
+	if (array && (!json_is_array(array) || json_array_size(array) > LEVELS_MAX))
 		return kc_agent_json_damaged(name, "crashes");
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const json_t *json = json_array_get(array, i);
@@ -88,13 +175,16 @@ static struct kc_error *read_crashes(const char *name, const json_t *array, stru
 
 static struct kc_error *read_state(const char *name, const json_t *json, struct kc_state *state)
 {
-	const json_t *applied = json_object_get(json, "applied");
+	const json_t *applied = json_object_get(json, "applied"), *checked = json_object_get(json, "checked");
 
 	if (!kc_agent_json_copy(json, "kernel_id", state->kernel_id, sizeof(state->kernel_id)))
 		return kc_agent_json_damaged(name, "kernel_id");
 	KC_TRY(copy_text(json, "kernel_version", &state->kernel_version));
 	if (applied)
 		KC_TRY(read_applied(name, applied, &state->applied));
+	if (checked)
+		KC_TRY(read_checked(name, checked, &state->checked));
+	KC_TRY(read_levels(name, "imported", json, &state->imported, &state->n_imported));
 	return read_crashes(name, json_object_get(json, "crashes"), state);
 }
 
@@ -133,7 +223,8 @@ static int set_applied(json_t *json, const struct kc_applied *applied)
 
 	return json_object_set_new(json, "applied", object) || kc_level_set(object, &applied->level) ||
 	       set_text(object, "effective_version", applied->effective_version) ||
-	       set_text(object, "patchset", applied->patchset) || set_text(object, "boot_id", applied->boot_id) ||
+	       set_text(object, "patchset", applied->patchset) || set_text(object, "origin", applied->origin) ||
+	       set_text(object, "boot_id", applied->boot_id) ||
 	       json_object_set_new(object, "created", json_integer(applied->created)) ||
 	       json_object_set_new(object, "applied_at", json_integer(applied->applied_at));
 }
@@ -154,19 +245,72 @@ static int set_crashes(json_t *json, const struct kc_state *state)
 	return 0;
 }
 
+static int set_levels(json_t *json, const char *key, const struct kc_level *levels, size_t n)
+{
+	json_t *array = json_array();
+
+	if (json_object_set_new(json, key, array))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		json_t *object = json_object();
+
+		if (json_array_append_new(array, object) || kc_level_set(object, &levels[i]))
+			return -1;
+	}
+	return 0;
+}
+
+static int set_chosen(json_t *json, const struct kc_level *chosen)
+{
+	json_t *object;
+
+	if (!chosen->number)
+		return json_object_set_new(json, "kernel_id", json_string(chosen->kernel_id)) ||
+		       json_object_set_new(json, "type", json_string(chosen->type));
+	object = json_object();
+	return json_object_set_new(json, "chosen", object) || kc_level_set(object, chosen);
+}
+
+static int set_checked(json_t *json, const struct kc_checked *checked)
+{
+	json_t *object = json_object();
+
+	return json_object_set_new(json, "checked", object) ||
+	       json_object_set_new(object, "at", json_integer(checked->at)) ||
+	       json_object_set_new(object, "root", json_string(checked->root)) ||
+	       json_object_set_new(object, "feed", json_string(checked->feed)) ||
+	       json_object_set_new(object, "is_known", json_boolean(checked->is_known)) ||
+	       set_text(object, "rules", checked->rules) || set_text(object, "patchset", checked->patchset) ||
+	       set_chosen(object, &checked->chosen) ||
+	       set_levels(object, "blocked", checked->blocked, checked->n_blocked);
+}
+
 struct kc_error *kc_state_write(const struct kc_state *state)
 {
 	kc_autoagentjson json_t *json = json_object();
 
 	if (set_text(json, "document", DOCUMENT) || set_text(json, "kernel_id", state->kernel_id) ||
 	    set_text(json, "kernel_version", state->kernel_version) || set_crashes(json, state) ||
-	    (state->applied.level.number && set_applied(json, &state->applied)))
+	    (state->applied.level.number && set_applied(json, &state->applied)) ||
+	    (state->checked.at && set_checked(json, &state->checked)) ||
+	    (state->n_imported && set_levels(json, "imported", state->imported, state->n_imported)))
 		return kc_error_no_memory();
 	return kc_agent_json_write(KC_PATH_STATE, json);
 }
 
+void kc_checked_clear(struct kc_checked *checked)
+{
+	free(checked->rules);
+	free(checked->patchset);
+	free(checked->blocked);
+	memset(checked, 0, sizeof(*checked));
+}
+
 void kc_state_clear(struct kc_state *state)
 {
+	kc_checked_clear(&state->checked);
+	free(state->imported);
+	free(state->applied.origin);
 	free(state->kernel_version);
 	free(state->applied.effective_version);
 	free(state->applied.patchset);

@@ -55,6 +55,13 @@ static bool is_hex(const char *text, size_t length)
 	return strspn(text, "0123456789abcdef") == length && !text[length];
 }
 
+bool kc_kernel_and_type_read(const json_t *json, struct kc_level *level)
+{
+	return kc_agent_json_copy(json, "kernel_id", level->kernel_id, sizeof(level->kernel_id)) &&
+	       is_hex(level->kernel_id, KC_KERNEL_ID_SIZE - 1) &&
+	       kc_agent_json_copy(json, "type", level->type, sizeof(level->type)) && *level->type;
+}
+
 bool kc_level_read(const json_t *json, struct kc_level *level)
 {
 	json_int_t number = json_integer_value(json_object_get(json, "level"));
@@ -62,9 +69,7 @@ bool kc_level_read(const json_t *json, struct kc_level *level)
 	if (number < 1 || number > UINT32_MAX)
 		return false;
 	level->number = (uint32_t)number;
-	return kc_agent_json_copy(json, "kernel_id", level->kernel_id, sizeof(level->kernel_id)) &&
-	       is_hex(level->kernel_id, KC_KERNEL_ID_SIZE - 1) &&
-	       kc_agent_json_copy(json, "type", level->type, sizeof(level->type)) && *level->type &&
+	return kc_kernel_and_type_read(json, level) &&
 	       kc_agent_json_copy(json, "hash", level->hash, sizeof(level->hash)) &&
 	       is_hex(level->hash, KC_SHA256_TEXT_SIZE - 1);
 }

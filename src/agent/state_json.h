@@ -19,6 +19,8 @@ struct kc_error *kc_agent_json_write(const char *fixed, const json_t *json);
 
 /* {kernel_id, type, level, hash} as members of `json`; false when a value is missing or makes no sense. */
 bool kc_level_read(const json_t *json, struct kc_level *level);
+/* The same of {kernel_id, type} alone. */
+bool kc_kernel_and_type_read(const json_t *json, struct kc_level *level);
 /* 0 or -1, as jansson has it. */
 int kc_level_set(json_t *json, const struct kc_level *level);
 /* A string of at most `size` - 1 characters. */

@@ -425,7 +425,7 @@ static void one_run_at_a_time(void **state)
 
 	(void)state;
 	assert_null(kc_agent_lock(0, &first));
-	assert_kc_error(kc_agent_lock(200, &second), KC_ERR_BUSY, "another kcarectl");
+	assert_kc_error(kc_agent_lock(200, &second), KC_ERR_LOCKED, "another kcarectl");
 	kc_cleanup_fd(&first);
 	first = -1;
 	assert_null(kc_agent_lock(0, &second));

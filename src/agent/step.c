@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/step.h"
+
+#include <string.h>
+
+enum kc_step kc_step_decide(const struct kc_step_facts *facts)
+{
+	bool is_same_type = facts->level && facts->chosen && !strcmp(facts->type, facts->chosen_type);
+
+	if (!facts->level)
+		return facts->chosen ? KC_STEP_UP : KC_STEP_NONE;
+	if (!facts->chosen)
+		return facts->is_blocked ? KC_STEP_UNLOAD : KC_STEP_KEEP;
+	if (!is_same_type)
+		return facts->is_blocked ? KC_STEP_FALL_BACK : KC_STEP_UP;
+	if (facts->chosen > facts->level)
+		return KC_STEP_UP;
+	if (facts->is_blocked) /* a blocked level that was chosen nevertheless is another build of it */
+		return facts->chosen < facts->level ? KC_STEP_FALL_BACK : KC_STEP_NONE;
+	if (facts->chosen == facts->level)
+		return KC_STEP_NONE;
+	if (!facts->choice_changed)
+		return KC_STEP_KEEP;
+	return facts->is_explicit ? KC_STEP_LOWER : KC_STEP_ASK;
+}
