@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/command.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "base/array.h"
 
 static void print_help(const struct kc_program *program)
 {
@@ -40,6 +43,31 @@ struct kc_error *kc_command_need_arguments(int argc, int n, const char *argument
 		return kc_error_new(KC_ERR_USAGE, "missing argument: expected %s", arguments);
 	if (argc - optind > n)
 		return kc_error_new(KC_ERR_USAGE, "too many arguments: expected only %s", arguments);
+	return NULL;
+}
+
+struct kc_error *kc_command_parse_number(const char *text, const char *what, unsigned *number)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || *text < '0' || *text > '9' || !value || value > 1U << 31)
+		return kc_error_new(KC_ERR_USAGE, "the %s is a number from 1 on, not \"%.80s\"", what, text);
+	*number = (unsigned)value;
+	return NULL;
+}
+
+struct kc_error *kc_command_list_add(const char ***list, size_t *n, const char *value)
+{
+	const char **slot = kc_array_add(list, n);
+
+	if (slot)
+		*slot = value;
+	if (!slot || !kc_array_add(list, n))
+		return kc_error_no_memory();
+	(*n)--;
 	return NULL;
 }
 

@@ -33,5 +33,9 @@ int kc_program_main(const struct kc_program *program, int argc, char **argv);
 struct kc_error *kc_command_bad_option(int option, char **argv);
 /* KC_ERR_USAGE unless exactly `n` arguments follow the options; `arguments` names them for the message. */
 struct kc_error *kc_command_need_arguments(int argc, int n, const char *arguments);
+/* A number from 1 on; `what` names it for the message. KC_ERR_USAGE. */
+struct kc_error *kc_command_parse_number(const char *text, const char *what, unsigned *number);
+/* Keeps the list NULL-terminated. */
+struct kc_error *kc_command_list_add(const char ***list, size_t *n, const char *value);
 
 #endif

@@ -76,15 +76,15 @@ static struct kc_error *set_option(struct kernel_request *request, int option, c
 	if (text)
 		*text = value;
 	else if (option == 'f')
-		return kc_request_list_add(&request->fixes, &request->n_fixes, value);
+		return kc_command_list_add(&request->fixes, &request->n_fixes, value);
 	else if (option == 'a')
-		return kc_request_list_add(&request->allowed, &request->n_allowed, value);
+		return kc_command_list_add(&request->allowed, &request->n_allowed, value);
 	else if (option == 'l')
-		return kc_request_parse_number(value, "level", &request->kernel.level);
+		return kc_command_parse_number(value, "level", &request->kernel.level);
 	else if (option == 'j')
-		return kc_request_parse_number(value, "number of jobs", &request->kernel.jobs);
+		return kc_command_parse_number(value, "number of jobs", &request->kernel.jobs);
 	else if (option == 'X')
-		return kc_request_parse_number(value, "number of objects", &request->kernel.max_objects);
+		return kc_command_parse_number(value, "number of objects", &request->kernel.max_objects);
 	else
 		request->print_path = true;
 	return NULL;

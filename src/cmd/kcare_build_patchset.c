@@ -91,7 +91,7 @@ static struct kc_error *add_type(struct patchset_request *request, const char *t
 {
 	if (strcmp(type, "default") && strcmp(type, "extra") && strcmp(type, "free"))
 		return kc_error_new(KC_ERR_USAGE, "there is no type '%.80s': default, extra or free", type);
-	return kc_request_list_add(&request->types, &request->n_types, type);
+	return kc_command_list_add(&request->types, &request->n_types, type);
 }
 
 static struct kc_error *set_option(struct patchset_request *request, int option, const char *value)

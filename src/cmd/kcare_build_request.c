@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/kcare_build_request.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "cmd/command.h"
 
 static const struct option options[] = {
@@ -17,44 +15,19 @@ static const struct option options[] = {
 	{ "print-path", no_argument, NULL, 'P' },     { NULL, 0, NULL, 0 },
 };
 
-struct kc_error *kc_request_parse_number(const char *text, const char *what, unsigned *number)
-{
-	char *end;
-	unsigned long value;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || *text < '0' || *text > '9' || !value || value > 1U << 31)
-		return kc_error_new(KC_ERR_USAGE, "the %s is a number from 1 on, not \"%.80s\"", what, text);
-	*number = (unsigned)value;
-	return NULL;
-}
-
-struct kc_error *kc_request_list_add(const char ***list, size_t *n, const char *value)
-{
-	const char **slot = kc_array_add(list, n);
-
-	if (slot)
-		*slot = value;
-	if (!slot || !kc_array_add(list, n))
-		return kc_error_no_memory();
-	(*n)--;
-	return NULL;
-}
-
 static struct kc_error *set_option(struct kc_request *request, int option, const char *value)
 {
 	struct kc_build_user_request *user = &request->user;
 
 	switch (option) {
 	case 'f':
-		return kc_request_list_add(&request->fixes, &request->n_fixes, value);
+		return kc_command_list_add(&request->fixes, &request->n_fixes, value);
 	case 'a':
-		return kc_request_list_add(&request->allowed, &request->n_allowed, value);
+		return kc_command_list_add(&request->allowed, &request->n_allowed, value);
 	case 'l':
-		return kc_request_parse_number(value, "level", &user->level);
+		return kc_command_parse_number(value, "level", &user->level);
 	case 'j':
-		return kc_request_parse_number(value, "number of jobs", &user->jobs);
+		return kc_command_parse_number(value, "number of jobs", &user->jobs);
 	case 'p':
 		user->patchset = value;
 		break;

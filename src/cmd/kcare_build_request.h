@@ -21,9 +21,4 @@ struct kc_error *kc_request_parse(struct kc_request *request, int argc, char **a
 struct kc_error *kc_request_set_package(struct kc_request *request, const char *argument);
 void kc_request_clear(struct kc_request *request);
 
-/* A number from 1 on; `what` names it for the message. KC_ERR_USAGE. */
-struct kc_error *kc_request_parse_number(const char *text, const char *what, unsigned *number);
-/* Keeps the list NULL-terminated. */
-struct kc_error *kc_request_list_add(const char ***list, size_t *n, const char *value);
-
 #endif

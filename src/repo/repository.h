@@ -49,7 +49,9 @@ struct kc_repository_options {
 };
 /* A new repository with the feed `main`. KC_ERR_REFUSED when `dir` is not empty. */
 struct kc_error *kc_repository_init(struct kc_ctx *ctx, const char *dir, const struct kc_repository_options *options);
-/* Opens and locks it (KC_ERR_LOCKED after 30 s). */
+/* For a run that changes what is in DIR/private; KC_ERR_LOCKED after 30 s. Closing `*fd` gives it back. */
+struct kc_error *kc_repository_lock(struct kc_ctx *ctx, const char *dir, int *fd);
+/* Opens and locks it. */
 struct kc_error *kc_repository_open(struct kc_ctx *ctx, const char *dir, struct kc_repository **repository);
 void kc_repository_close(struct kc_repository *repository);
 /* More authors, or another module certificate. */

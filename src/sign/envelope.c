@@ -103,6 +103,21 @@ struct kc_error *kc_envelope_peek(const char *text, size_t size, struct kc_envel
 	return NULL;
 }
 
+struct kc_error *kc_envelope_sign_more(const char *text, size_t size, const struct kc_key *key, struct kc_buf *out)
+{
+	kc_autoenvelope struct kc_envelope claimed = { 0 };
+	kc_autobuf struct kc_buf signed_text = { 0 };
+	kc_autojson json_t *whole = NULL;
+	json_t *signed_part = NULL, *signatures = NULL;
+
+	KC_TRY(kc_envelope_peek(text, size, &claimed));
+	KC_TRY(open_envelope(text, size, &whole, &signed_part, &signatures));
+	KC_TRY(kc_canonical_encode(signed_part, &signed_text));
+	if (!has_keyid(&claimed, kc_key_id(key)))
+		KC_TRY(append_signature(signatures, key, &signed_text));
+	return kc_canonical_encode(whole, out);
+}
+
 /* Counts the signature of a trusted key; leaves that of another alone. */
 static struct kc_error *check_signature(const json_t *value, const struct kc_buf *text,
 					const struct kc_keyring *keyring, struct kc_envelope *trusted,

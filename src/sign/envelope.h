@@ -23,6 +23,11 @@ struct kc_envelope {
 struct kc_error *kc_envelope_encode(const json_t *signed_part, const struct kc_key *const *keys, size_t n_keys,
 				    struct kc_buf *out);
 /*
+ * Appends the envelope in `text`, signed by `key` too, to `out`; none of its signatures is checked. The same content
+ * when `key` has signed it already.
+ */
+struct kc_error *kc_envelope_sign_more(const char *text, size_t size, const struct kc_key *key, struct kc_buf *out);
+/*
  * Trusts the content when at least `threshold` (>= 1) different keys of `keyring` signed it; `keyids` are those.
  * A signature by a key that is not in the keyring does not count; a wrong one by a key that is in it is an error.
  * KC_ERR_CORRUPT: not an envelope. KC_ERR_UNSIGNED: no signature, or fewer than the threshold. KC_ERR_UNKNOWN_KEY: all
