@@ -194,7 +194,8 @@ struct kc_error *kc_patchset_encode(struct kc_patchset *patchset, const struct k
 	kc_autobuf struct kc_buf envelope = { 0 };
 	kc_autojson json_t *signed_part = NULL;
 
-	qsort(patchset->files, patchset->n_files, sizeof(*patchset->files), compare_names);
+	if (patchset->n_files)
+		qsort(patchset->files, patchset->n_files, sizeof(*patchset->files), compare_names);
 	KC_TRY(check(patchset));
 	KC_TRY(list_to_json(patchset, &signed_part));
 	KC_TRY(kc_envelope_encode(signed_part, &key, 1, &envelope));
