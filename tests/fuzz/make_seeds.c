@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <archive.h>
+#include <archive_entry.h>
+
 #include "apply/user_record.h"
 #include "base/file.h"
+#include "patchset/patchset.h"
 #include "sample.h"
 #include "sample_kallsyms.h"
 #include "sign/envelope.h"
@@ -60,6 +64,63 @@ static void write_signed(struct kc_ctx *ctx, const char *dir)
 	sample_must(kc_envelope_encode(feed, (const struct kc_key *const[]){ key, other_key }, 2, &envelope));
 	write_seed(dir, "envelope", "feed", envelope.data, envelope.size);
 	write_text_seed(dir, "envelope", "json", "{\"a\":[{},[],\"\\\\\",0,-1,9007199254740991,true,null],\"b\":{}}");
+}
+
+static void add_member(struct archive *tar, const char *name, const struct kc_buf *content)
+{
+	struct archive_entry *entry = archive_entry_new();
+
+	archive_entry_set_pathname(entry, name);
+	archive_entry_set_filetype(entry, AE_IFREG);
+	archive_entry_set_perm(entry, 0644);
+	archive_entry_set_size(entry, (la_int64_t)content->size);
+	if (archive_write_header(tar, entry) != ARCHIVE_OK ||
+	    archive_write_data(tar, content->data, content->size) != (la_ssize_t)content->size)
+		sample_must(kc_error_new(KC_ERR_SYSTEM, "cannot write %s", name));
+	archive_entry_free(entry);
+}
+
+/* The same files as a bare tar: behind bzip2's checksums nothing could be changed. A long name needs more headers. */
+static void write_tar(const char *dir, const char *seed, int format, const char *name, const struct kc_buf *list,
+		      const struct kc_buf *patch)
+{
+	struct archive *tar = archive_write_new();
+	static char data[1 << 20];
+	size_t size = 0;
+
+	archive_write_set_format(tar, format);
+	if (archive_write_open_memory(tar, data, sizeof(data), &size) != ARCHIVE_OK)
+		sample_must(kc_error_new(KC_ERR_SYSTEM, "cannot write a tar"));
+	add_member(tar, KC_PATCHSET_LIST_NAME, list);
+	add_member(tar, name, patch);
+	archive_write_free(tar);
+	write_seed(dir, "patchset", seed, data, size);
+}
+
+static void write_patchset(struct kc_ctx *ctx, const char *dir)
+{
+	static const char *const types[] = { "default", NULL };
+	kc_autopatchset struct kc_patchset *patchset = calloc(1, sizeof(*patchset));
+	kc_autofree char *folder = kc_path_join(dir, "patchset"), *path = kc_path_join(folder, "patch");
+	kc_autofree char *archive = kc_path_join(folder, "archive");
+	char long_name[301] = "";
+	kc_autobuf struct kc_buf patch = { 0 }, list = { 0 };
+	kc_autokeyring struct kc_keyring *keyring = NULL;
+	kc_autokey struct kc_key *key = NULL;
+
+	patchset->name = strdup("U20261123_01");
+	patchset->distro = strdup("debian12");
+	sample_keys(ctx, &key, &keyring);
+	sample_patch(ctx, key, &patch);
+	write_seed(dir, "patchset", "patch", patch.data, patch.size);
+	sample_must(kc_patchset_archive_write(ctx, archive, patchset, types, &path, 1, key));
+	sample_must(kc_patchset_encode(patchset, key, &list));
+	unlink(path);
+	write_seed(dir, "patchset", "list", list.data, list.size);
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	write_tar(dir, "ustar", ARCHIVE_FORMAT_TAR_USTAR, patchset->files[0].name, &list, &patch);
+	write_tar(dir, "pax", ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE, long_name, &list, &patch);
+	write_tar(dir, "gnu", ARCHIVE_FORMAT_TAR_GNUTAR, long_name, &list, &patch);
 }
 
 static void write_fixes(const char *dir)
@@ -179,6 +240,7 @@ int main(int argc, char **argv)
 			" # Symantec Antivirus\n path: /opt/Symantec/*\n filename:symcfgd\n filename:docker*\r\n"
 			"path:/usr/[a-z]*/doc?er\n\nregex:^/usr/bin/[[:alnum:]]+$|(/|x)*y\n");
 	write_signed(ctx, argv[1]);
+	write_patchset(ctx, argv[1]);
 	write_fixes(argv[1]);
 	write_record(argv[1]);
 	write_agent(argv[1]);
