@@ -20,7 +20,8 @@ struct kc_user_policy {
 
 /*
  * Patches one process as the policy says: selects, keeps the files in the store, asks the blacklist, switches. A level
- * below the one in the process is refused (KC_ERR_REFUSED): unpatch first. KC_ERR_BLACKLISTED names the rule. Errors do
+ * below the one of the same type in the process is refused (KC_ERR_REFUSED): unpatch first. But what the index
+ * withdraws goes: the lower level takes its place, or the original code. KC_ERR_BLACKLISTED names the rule. Errors do
  * not name the process; the caller does.
  */
 struct kc_error *kc_user_apply(struct kc_ctx *ctx, const struct kc_user_policy *policy, pid_t pid,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apply/user_withdrawn.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hex.h"
@@ -24,6 +25,7 @@ struct entry {
 struct kc_user_index {
 	struct entry *entries; /* sorted by build-id */
 	size_t n_entries;
+	struct kc_withdrawn withdrawn;
 };
 
 static void entry_clear(struct entry *entry)
@@ -40,6 +42,7 @@ void kc_user_index_free(struct kc_user_index *index)
 	for (size_t i = 0; i < index->n_entries; i++)
 		entry_clear(&index->entries[i]);
 	free(index->entries);
+	kc_withdrawn_clear(&index->withdrawn);
 	free(index);
 }
 
@@ -73,6 +76,21 @@ struct kc_patch *kc_user_index_find(const struct kc_user_index *index, const uin
 	memcpy(wanted.build_id, build_id, size);
 	found = bsearch(&wanted, index->entries, index->n_entries, sizeof(wanted), compare_build_ids);
 	return found ? found->patch : NULL;
+}
+
+bool kc_user_index_withdraws(const struct kc_user_index *index, const char *hash)
+{
+	return kc_withdrawn_has(&index->withdrawn, hash);
+}
+
+bool kc_user_index_withdraws_from(const struct kc_user_index *index, const uint8_t *build_id, size_t size)
+{
+	char text[KC_BUILD_ID_TEXT_SIZE];
+
+	if (!index->withdrawn.n_patches || !size || size > sizeof(text) / 2)
+		return false;
+	kc_hex_encode(build_id, size, text);
+	return kc_withdrawn_has_target(&index->withdrawn, text);
 }
 
 /* Reads, verifies and decodes one file into `entry`; `patch` stays NULL when it is for something else. */
@@ -116,7 +134,7 @@ static struct kc_error *add_file(struct kc_ctx *ctx, struct kc_user_index *index
 	struct entry entry = { 0 }, *added;
 	struct kc_error *err = read_entry(ctx, path, keyring, &entry);
 
-	if (err || !entry.patch) {
+	if (err || !entry.patch || kc_user_index_withdraws(index, entry.patch->hash)) {
 		entry_clear(&entry);
 		return err;
 	}
@@ -141,8 +159,10 @@ static struct kc_error *add_folder(struct kc_ctx *ctx, struct kc_user_index *ind
 {
 	struct kc_error *err = NULL;
 	struct dirent **names;
-	int n = scandir(dir, &names, is_patch_file, alphasort);
+	int n;
 
+	KC_TRY(kc_withdrawn_read(dir, &index->withdrawn));
+	n = scandir(dir, &names, is_patch_file, alphasort);
 	if (n < 0)
 		return kc_error_errno(KC_ERR_INPUT, errno, "cannot read the folder %s", dir);
 	if (!n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An index of verified patch files by build-id, for each the highest level, and what of it fits a process. It is read
- * once and asked often.
+ * An index of verified patch files by build-id, for each the highest level, and what of it fits a process. What a
+ * folder's file `withdrawn` lists is not in it (apply/user_withdrawn.h). It is read once and asked often.
  */
 #ifndef KC_APPLY_USER_INDEX_H
 #define KC_APPLY_USER_INDEX_H
@@ -25,6 +25,9 @@ size_t kc_user_index_size(const struct kc_user_index *index);
 struct kc_patch *kc_user_index_at(const struct kc_user_index *index, size_t i);
 /* The patch for that build-id, or NULL. Logarithmic. */
 struct kc_patch *kc_user_index_find(const struct kc_user_index *index, const uint8_t *build_id, size_t size);
+/* Must this patch leave the processes that have it? Is there such a patch for that build-id? */
+bool kc_user_index_withdraws(const struct kc_user_index *index, const char *hash);
+bool kc_user_index_withdraws_from(const struct kc_user_index *index, const uint8_t *build_id, size_t size);
 /* Puts the patch's file (as it was when it was verified) into the store. */
 struct kc_error *kc_user_index_keep(struct kc_ctx *ctx, struct kc_user_index *index, struct kc_user_store *store,
 				    const struct kc_patch *patch);

@@ -24,6 +24,7 @@
 #define SECOND (1000 * MS)
 
 #define N_TASKS_MAX 4096
+#define PID_FILE_MAX 64
 #define N_FORKS 256
 #define N_FILES 1024
 
@@ -334,15 +335,20 @@ static struct kc_error *start_scan(struct run *run)
 	return kc_process_list(run->ctx, &run->scan_pids, &run->n_scan);
 }
 
+/* A patch is to come in, or to go. */
+static bool is_of_interest(const struct run *run, const struct kc_object *object)
+{
+	return kc_user_index_find(run->policy.index, object->build_id, object->build_id_size) ||
+	       kc_user_index_withdraws_from(run->policy.index, object->build_id, object->build_id_size);
+}
+
 /* Whoever maps something that has a patch becomes a task, which finds out whether it is in already. */
 static void scan_one(struct run *run)
 {
 	kc_autoprocess struct kc_process_view *view = NULL;
-	kc_autofree struct kc_patch **patches = NULL;
 	kc_autoerror struct kc_error *err = NULL;
-	struct kc_task *task;
+	struct kc_task *task = NULL;
 	pid_t pid;
-	size_t n = 0;
 
 	if (run->scan_next >= run->n_scan) {
 		free(run->scan_pids);
@@ -354,18 +360,17 @@ static void scan_one(struct run *run)
 	if (kc_tasks_find(&run->tasks, pid))
 		return;
 	err = kc_process_view_open(run->ctx, pid, &view);
-	if (!err)
-		err = kc_user_index_select(run->policy.index, view, &patches, &n);
 	if (err && kc_error_code_exit(kc_error_code(err)) != KC_EXIT_NOTHING && kc_error_code(err) != KC_ERR_NO_PROCESS)
 		kc_warning(run->ctx, "pid %d: %s", pid, kc_error_message(err));
-	if (err || !n)
-		return;
-	task = need_task(run, pid);
-	for (size_t i = 0; task && i < view->n_objects; i++) {
+	for (size_t i = 0; !err && i < view->n_objects; i++) {
 		const struct kc_object *object = &view->objects[i];
 
-		if (kc_user_index_find(run->policy.index, object->build_id, object->build_id_size))
-			kc_task_add_addr(task, object->start, now_ns());
+		if (!is_of_interest(run, object))
+			continue;
+		task = need_task(run, pid);
+		if (!task)
+			return;
+		kc_task_add_addr(task, object->start, now_ns());
 	}
 }
 
@@ -519,13 +524,39 @@ static struct kc_error *turn(struct run *run)
 	return NULL;
 }
 
-/* The lock of the one server of this host; it lasts as long as the descriptor. */
+/* The lock of the one server of this host; it lasts as long as the descriptor. It tells who holds it. */
 static struct kc_error *lock_host(int *fd)
 {
 	struct kc_error *err = kc_user_lock(KC_PATH_SERVER_LOCK, false, fd);
 
-	return err && kc_error_code(err) == KC_ERR_BUSY ? kc_error_prefix(err, "another server runs on this host")
-							: err;
+	if (err)
+		return kc_error_code(err) == KC_ERR_BUSY ? kc_error_prefix(err, "another server runs on this host")
+							 : err;
+	if (ftruncate(*fd, 0) < 0 || dprintf(*fd, "%d\n", getpid()) < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot write " KC_PATH_SERVER_LOCK);
+	return NULL;
+}
+
+/* The file may be from a server that was killed: the name of the process decides. */
+struct kc_error *kc_user_server_find(pid_t *pid)
+{
+	kc_autofree char *path = kc_user_path(KC_PATH_SERVER_LOCK);
+	kc_autobuf struct kc_buf text = { 0 }, comm = { 0 };
+	char comm_path[64];
+	int err;
+
+	*pid = 0;
+	if (!path)
+		return kc_error_no_memory();
+	err = kc_file_read_now(path, PID_FILE_MAX, &text);
+	if (err && err != -ENOENT)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot read %s", path);
+	if (err || !text.size)
+		return NULL;
+	snprintf(comm_path, sizeof(comm_path), "/proc/%ld/comm", strtol(text.data, NULL, 10));
+	if (!kc_file_read(comm_path, PID_FILE_MAX, &comm) && !strcmp(comm.data, KC_USER_SERVER_NAME "\n"))
+		*pid = (pid_t)strtol(text.data, NULL, 10);
+	return NULL;
 }
 
 struct kc_error *kc_user_server_run(struct kc_ctx *ctx, const struct kc_user_server *server)

@@ -11,6 +11,8 @@
 
 #include "apply/user_choose.h"
 
+#define KC_USER_SERVER_NAME "libcare-server" /* of the process */
+
 struct kc_user_server {
 	/* Reads the patches (again). The policy given before stays valid until this has succeeded, then not. */
 	struct kc_error *(*load)(struct kc_ctx *ctx, void *data, struct kc_user_policy *policy);
@@ -23,5 +25,7 @@ struct kc_user_server {
 
 /* Runs until it is told to end. KC_ERR_BUSY: another server runs on this host. */
 struct kc_error *kc_user_server_run(struct kc_ctx *ctx, const struct kc_user_server *server);
+/* The process of the one server of this host, 0: none runs. SIGHUP makes it read its patches again. */
+struct kc_error *kc_user_server_find(pid_t *pid);
 
 #endif

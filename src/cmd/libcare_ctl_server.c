@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "cmd/libcare_common.h"
 
-#define NAME "libcare-server"
+#define NAME KC_USER_SERVER_NAME
 #define PRIORITY (-10)
 #define LOG_BURST 50
 #define LOG_PER_SECOND 5
