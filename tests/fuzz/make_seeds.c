@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "patchset/patchset.h"
 #include "sample.h"
+#include "sample_feed.h"
 #include "sample_kallsyms.h"
 #include "sign/envelope.h"
 
@@ -227,6 +228,76 @@ static void write_agent(const char *dir)
 	write_text_seed(dir, "agent", "sysctl", "y -net.ipv4.conf.eth0/1.forwarding = 1 2\t3 ");
 }
 
+/* The first letter says which decoder it is for. */
+static void write_metadata_seed(const char *dir, char kind, const char *name, const json_t *json)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+
+	kc_buf_append(&text, &kind, 1);
+	sample_must(kc_canonical_encode(json, &text));
+	write_seed(dir, "metadata", name, text.data, text.size);
+}
+
+static void write_metadata(const char *dir)
+{
+	static const char HASH[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	char feed[] = "main", snapshot[] = "snapshot.json", targets[] = "targets.json", bin[] = "bin-1f.json",
+	     kernel[] = "kernel/d6a9ac615d000000000000000000000000000047", user[] = "user/debian12/libstdc++6";
+	struct kc_repo_meta metas[] = { { .name = targets, .version = 5 }, { .name = bin, .version = 6, .size = 9 } };
+	struct kc_repo_meta files[] = { { .name = kernel, .size = 300 }, { .name = user, .size = 4000 } };
+	struct kc_repo_meta top = { .name = snapshot, .version = 7, .size = 900 };
+	KC_CLEANUP_REPO_ROOT struct kc_repo_root root = { 0 };
+	kc_autojson json_t *roots = NULL, *timestamp = NULL, *snapshots = NULL, *flat = NULL, *bins = NULL;
+
+	memcpy(metas[1].hash, HASH, sizeof(HASH));
+	memcpy(files[0].hash, HASH, sizeof(HASH));
+	memcpy(files[1].hash, HASH, sizeof(HASH));
+	memcpy(top.hash, HASH, sizeof(HASH));
+	sample_root(&root);
+	sample_must(kc_repo_root_encode(&root, &roots));
+	sample_must(kc_repo_document_encode(&(struct kc_repo_document){ 8, SAMPLE_NOW, feed, &top, 1, 0 },
+					    KC_ROLE_TIMESTAMP, &root, &timestamp));
+	sample_must(kc_repo_document_encode(&(struct kc_repo_document){ 8, SAMPLE_NOW, feed, metas, 2, 0 },
+					    KC_ROLE_SNAPSHOT, &root, &snapshots));
+	sample_must(kc_repo_document_encode(&(struct kc_repo_document){ 8, SAMPLE_NOW, feed, files, 2, 0 },
+					    KC_ROLE_TARGETS, &root, &flat));
+	sample_must(kc_repo_document_encode(&(struct kc_repo_document){ 8, SAMPLE_NOW, feed, NULL, 0, 6 },
+					    KC_ROLE_TARGETS, &root, &bins));
+	write_metadata_seed(dir, 'r', "root", roots);
+	write_metadata_seed(dir, 't', "timestamp", timestamp);
+	write_metadata_seed(dir, 's', "snapshot", snapshots);
+	write_metadata_seed(dir, 'g', "targets", flat);
+	write_metadata_seed(dir, 'g', "bins", bins);
+}
+
+/* What metadata names, as sample feeds have it. */
+static void write_lists(const char *dir)
+{
+	char type[] = "extra", patchset[] = "U20261123_01", build_id[] = SAMPLE_BUILD_ID, feed[] = "main",
+	     kernel[] = "kernel/" SAMPLE_KERNEL_ID, user[] = "user/debian12/libssl3", title[] = "libssl3 (debian12)";
+	struct kc_target_entry entries[] = {
+		{ build_id, type, 1, patchset, SAMPLE_NOW, "", 1000, true, 100 },
+		{ build_id, type, 2, patchset, SAMPLE_NOW, "", 2000, false, 25 },
+	};
+	char prefix[][KC_USER_INDEX_PREFIX_SIZE] = { "0123abcd", "93ac615d" };
+	struct kc_user_index_package package = { user, prefix, 2 };
+	kc_autobuf struct kc_buf users = { 0 }, kernels = { 0 }, index = { 0 };
+
+	kc_sha256_text("", 0, entries[0].hash);
+	kc_sha256_text("a", 1, entries[1].hash);
+	kc_buf_append(&users, "u", 1);
+	kc_buf_append(&kernels, "k", 1);
+	kc_buf_append(&index, "i", 1);
+	sample_must(kc_target_list_encode(&(struct kc_target_list){ feed, user, title, entries, 2 }, &users));
+	entries[0].target = entries[1].target = NULL;
+	patchset[0] = 'K';
+	sample_must(kc_target_list_encode(&(struct kc_target_list){ feed, kernel, title, entries, 2 }, &kernels));
+	sample_must(kc_user_package_index_encode(&(struct kc_user_package_index){ &package, 1 }, "main", &index));
+	write_seed(dir, "metadata", "user-list", users.data, users.size);
+	write_seed(dir, "metadata", "kernel-list", kernels.data, kernels.size);
+	write_seed(dir, "metadata", "user-index", index.data, index.size);
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -244,6 +315,8 @@ int main(int argc, char **argv)
 	write_fixes(argv[1]);
 	write_record(argv[1]);
 	write_agent(argv[1]);
+	write_metadata(argv[1]);
+	write_lists(argv[1]);
 	write_kallsyms(argv[1]);
 	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {

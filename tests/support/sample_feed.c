@@ -4,9 +4,33 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/hex.h"
 #include "sample.h"
 
 enum { DAY = 86400 };
+
+void sample_root(struct kc_repo_root *root)
+{
+	static const char *const KEYS[] = { "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+					    SAMPLE_PUBLIC_KEY };
+	char keyids[2][KC_KEYID_SIZE];
+
+	*root = (struct kc_repo_root){ .version = 3, .expires = SAMPLE_NOW, .n_keys = 2 };
+	root->keys = calloc(2, sizeof(*root->keys));
+	for (size_t i = 0; i < 2; i++) {
+		if (kc_hex_decode(KEYS[i], root->keys[i], KC_PUBLIC_KEY_SIZE))
+			abort();
+		sample_must(kc_public_key_raw_id(root->keys[i], keyids[i]));
+	}
+	for (enum kc_repo_role role = 0; role < KC_ROLE_COUNT; role++) {
+		size_t n = role == KC_ROLE_ROOT ? 2 : 1;
+
+		root->roles[role].keyids = calloc(n, sizeof(*root->roles[role].keyids));
+		memcpy(root->roles[role].keyids, keyids[2 - n], n * sizeof(*keyids));
+		root->roles[role].n_keyids = n;
+		root->roles[role].threshold = (unsigned)n;
+	}
+}
 
 struct kc_key *sample_feed_key(struct kc_ctx *ctx)
 {

@@ -10,6 +10,13 @@
 
 #define SAMPLE_NOW INT64_C(1795521600) /* 2026-11-24T12:00:00Z */
 
+/*
+ * Root 3, always the same: two public keys of RFC 8032 (section 7.1), nobody's private ones. Root needs both; the
+ * second one, SAMPLE_PUBLIC_KEY, is that of the other roles. The caller clears it.
+ */
+#define SAMPLE_PUBLIC_KEY "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+void sample_root(struct kc_repo_root *root);
+
 struct sample_feed {
 	struct kc_ctx *ctx;
 	const char *name;

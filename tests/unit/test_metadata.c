@@ -10,37 +10,12 @@
 #include <cmocka.h>
 
 #include "base/array.h"
-#include "base/hex.h"
 #include "repo/metadata.h"
 #include "sample.h"
+#include "sample_feed.h"
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define EXPIRES INT64_C(1795521600) /* 2026-11-24T12:00:00Z */
-
-/* Two public keys that TUF's own test vectors have (RFC 8032, tests 1 and 2). */
-static const char *const KEYS[] = { "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-				    "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c" };
-
-/* Both keys are root's, with threshold 2; the second is everybody else's. */
-static void make_root(struct kc_repo_root *root)
-{
-	char keyids[2][KC_KEYID_SIZE];
-
-	*root = (struct kc_repo_root){ .version = 3, .expires = EXPIRES, .n_keys = 2 };
-	root->keys = calloc(2, sizeof(*root->keys));
-	for (size_t i = 0; i < 2; i++) {
-		assert_int_equal(kc_hex_decode(KEYS[i], root->keys[i], KC_PUBLIC_KEY_SIZE), 0);
-		sample_must(kc_public_key_raw_id(root->keys[i], keyids[i]));
-	}
-	for (enum kc_repo_role role = 0; role < KC_ROLE_COUNT; role++) {
-		size_t n = role == KC_ROLE_ROOT ? 2 : 1;
-
-		root->roles[role].keyids = calloc(n, sizeof(*root->roles[role].keyids));
-		memcpy(root->roles[role].keyids, keyids[2 - n], n * sizeof(*keyids));
-		root->roles[role].n_keyids = n;
-		root->roles[role].threshold = (unsigned)n;
-	}
-}
+#define EXPIRES SAMPLE_NOW
 
 /* `document` borrows `files`. */
 static json_t *encode(enum kc_repo_role role, struct kc_repo_meta *files, size_t n_files, unsigned bin_bits)
@@ -50,7 +25,7 @@ static json_t *encode(enum kc_repo_role role, struct kc_repo_meta *files, size_t
 	const struct kc_repo_document document = { 1795467600, EXPIRES, feed, files, n_files, bin_bits };
 	json_t *json = NULL;
 
-	make_root(&root);
+	sample_root(&root);
 	sample_must(kc_repo_document_encode(&document, role, &root, &json));
 	return json;
 }
@@ -60,7 +35,7 @@ static struct kc_error *decode(const json_t *json, enum kc_repo_role role)
 	KC_CLEANUP_REPO_DOCUMENT struct kc_repo_document document = { 0 };
 	KC_CLEANUP_REPO_ROOT struct kc_repo_root root = { 0 };
 
-	make_root(&root);
+	sample_root(&root);
 	return kc_repo_document_decode(json, role, &root, &document);
 }
 
@@ -91,7 +66,7 @@ static void root_is_what_tuf_says(void **state)
 	kc_autofree char *expected = NULL;
 
 	(void)state;
-	make_root(&root);
+	sample_root(&root);
 	sample_must(kc_repo_root_encode(&root, &json));
 	id = root.roles[KC_ROLE_TARGETS].keyids[0];
 	assert_string_equal(json_string_value(json_object_get(json, "_type")), "root");
@@ -101,7 +76,7 @@ static void root_is_what_tuf_says(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json, "version")), 3);
 	assert_true(asprintf(&expected,
 			     "{\"keytype\":\"ed25519\",\"keyval\":{\"public\":\"%s\"},\"scheme\":\"ed25519\"}",
-			     KEYS[1]) > 0);
+			     SAMPLE_PUBLIC_KEY) > 0);
 	assert_text(json_object_get(json_object_get(json, "keys"), id), expected);
 	sample_must(kc_repo_root_decode(json, &again));
 	assert_int_equal(again.n_keys, 2);
@@ -140,7 +115,7 @@ static void bins_have_the_keys_of_targets(void **state)
 	json_t *bins = json_object_get(json_object_get(json, "delegations"), "succinct_roles");
 
 	(void)state;
-	make_root(&root);
+	sample_root(&root);
 	sample_must(kc_repo_document_decode(json, KC_ROLE_TARGETS, &root, &document));
 	assert_int_equal(document.bin_bits, 6);
 	assert_string_equal(json_string_value(json_object_get(bins, "name_prefix")), "bin");
@@ -199,7 +174,7 @@ static void bad_roots_are_refused(void **state)
 		KC_CLEANUP_REPO_ROOT struct kc_repo_root root = { 0 }, again = { 0 };
 		kc_autojson json_t *json = NULL;
 
-		make_root(&root);
+		sample_root(&root);
 		sample_must(kc_repo_root_encode(&root, &json));
 		json_object_set_new(json, CASES[i].key, json_loads(CASES[i].json, JSON_DECODE_ANY, NULL));
 		assert_corrupt(kc_repo_root_decode(json, &again), CASES[i].word);
@@ -212,7 +187,7 @@ static void bad_role_keys_are_refused(void **state)
 	kc_autojson json_t *json = NULL;
 
 	(void)state;
-	make_root(&root);
+	sample_root(&root);
 	root.roles[KC_ROLE_ROOT].threshold = 3;
 	assert_corrupt(kc_repo_root_encode(&root, &json), "threshold");
 	root.roles[KC_ROLE_ROOT].threshold = 0;
@@ -231,7 +206,7 @@ static void a_key_has_its_own_id_only(void **state)
 	json_t *keys;
 
 	(void)state;
-	make_root(&root);
+	sample_root(&root);
 	sample_must(kc_repo_root_encode(&root, &json));
 	keys = json_object_get(json, "keys");
 	json_object_set(keys, root.roles[KC_ROLE_ROOT].keyids[0],
@@ -271,7 +246,7 @@ static void names_of_files_are_checked(void **state)
 	(void)state;
 	json_object_set_new(json_object_get(json, "meta"), bad, json_pack("{s:i}", "version", 1));
 	assert_corrupt(decode(json, KC_ROLE_SNAPSHOT), "not allowed");
-	make_root(&root);
+	sample_root(&root);
 	assert_corrupt(kc_repo_document_encode(&document, KC_ROLE_TARGETS, &root, &none), "not allowed");
 }
 
@@ -305,7 +280,7 @@ static void a_role_has_its_keys(void **state)
 	kc_autokeyring struct kc_keyring *all = NULL, *one = NULL;
 
 	(void)state;
-	make_root(&root);
+	sample_root(&root);
 	sample_must(kc_repo_role_keyring(&root, KC_ROLE_ROOT, &all));
 	sample_must(kc_repo_role_keyring(&root, KC_ROLE_TARGETS, &one));
 	assert_int_equal(kc_keyring_size(all), 2);
