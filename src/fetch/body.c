@@ -107,8 +107,9 @@ struct kc_error *kc_body_rewind(struct kc_body *body)
 	return NULL;
 }
 
-struct kc_error *kc_body_prepare_retry(struct kc_body *body)
+struct kc_error *kc_body_begin(struct kc_body *body)
 {
+	body->is_new_try = true;
 	if (body->out)
 		return kc_body_rewind(body);
 	body->is_resumed = body->is_resumed || body->at > 0;
@@ -136,8 +137,9 @@ struct kc_error *kc_body_take(struct kc_body *body, const struct kc_fetch_answer
 {
 	const struct kc_fetch_data *data = &answer->data;
 
-	if (data->offset == 0 && body->at > 0) /* the server sends all of it again */
+	if (body->is_new_try && data->offset == 0 && body->at > 0)
 		KC_TRY(kc_body_rewind(body));
+	body->is_new_try = false;
 	if (data->offset != body->at)
 		return kc_error_new(KC_ERR_SYSTEM, KC_FETCH_PROGRAM " sent a part that was not asked for");
 	if (answer->n_bytes > body->limit - body->at)

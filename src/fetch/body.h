@@ -18,6 +18,7 @@ struct kc_body {
 	const char *path;
 	struct kc_hasher *hasher;
 	bool is_resumed; /* the file is made of more than one download */
+	bool is_new_try; /* nothing came in yet: the server may still send all of it */
 };
 
 void kc_body_open_buf(struct kc_body *body, struct kc_buf *out, uint64_t limit);
@@ -26,10 +27,10 @@ void kc_body_open_buf(struct kc_body *body, struct kc_buf *out, uint64_t limit);
  * another run downloads it.
  */
 struct kc_error *kc_body_open_file(struct kc_body *body, const char *path, uint64_t size);
+/* The next try: what is here stays only if it can be continued. */
+struct kc_error *kc_body_begin(struct kc_body *body);
 /* A piece that came in. KC_ERR_LIMIT, KC_ERR_CORRUPT: not the file that is wanted; KC_ERR_SYSTEM: cannot be kept. */
 struct kc_error *kc_body_take(struct kc_body *body, const struct kc_fetch_answer *answer);
-/* What is here stays only if it can be continued. */
-struct kc_error *kc_body_prepare_retry(struct kc_body *body);
 struct kc_error *kc_body_rewind(struct kc_body *body);
 bool kc_body_is_complete(const struct kc_body *body);
 /* Of a complete file: KC_ERR_CORRUPT unless it has that hash. Then it is on the disk for good. */

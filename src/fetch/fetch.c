@@ -35,7 +35,7 @@ struct download {
 	struct kc_fetch *fetch;
 	const char *url;
 	char *shown_url; /* without a password */
-	struct kc_body *body;
+	struct kc_body body;
 	const char *what; /* for the progress, or NULL */
 	int64_t deadline_ms;
 	struct kc_fetch_end end; /* of the last try */
@@ -93,6 +93,12 @@ void kc_fetch_free(struct kc_fetch *fetch)
 	free(fetch->no_proxy);
 	free(fetch->user_agent);
 	free(fetch);
+}
+
+static void download_end(struct download *download)
+{
+	kc_body_close(&download->body);
+	free(download->shown_url);
 }
 
 static int64_t now_ms(void)
@@ -169,7 +175,7 @@ static struct kc_error *error_of_end(const struct download *download)
 				    url, end->message);
 	case KC_FETCH_OVERLONG:
 		return kc_error_new(KC_ERR_LIMIT, "%s: %s; %llu are allowed here", url, end->message,
-				    (unsigned long long)download->body->limit);
+				    (unsigned long long)download->body.limit);
 	case KC_FETCH_BAD_URL:
 		return kc_error_new(KC_ERR_INPUT, "%s: this is not an address: %s", url, end->message);
 	case KC_FETCH_BROKEN:
@@ -195,22 +201,30 @@ static bool end_may_get_better(const struct kc_fetch_end *end)
 
 static void show_progress(const struct download *download)
 {
-	if (download->what && download->body->at < download->body->limit)
-		kc_progress(download->ctx, download->what, (unsigned long)download->body->at,
-			    (unsigned long)download->body->limit);
+	if (download->what && download->body.at < download->body.limit)
+		kc_progress(download->ctx, download->what, (unsigned long)download->body.at,
+			    (unsigned long)download->body.limit);
 }
 
-/* The next packet of the helper; a helper that is gone may be started again. */
+/*
+ * The next packet of the helper, which keeps all limits by itself; one that does not is stopped. It may be started
+ * again.
+ */
 static struct kc_error *read_answer(struct download *download, struct kc_fetch_answer *answer)
 {
 	struct kc_fetch *fetch = download->fetch;
-	int64_t silence_ms = (int64_t)fetch->connect_ms + fetch->stall_ms, left = left_ms(download);
-	struct kc_error *err;
+	int64_t silence_ms = (int64_t)fetch->connect_ms + fetch->stall_ms;
+	int64_t left = download->deadline_ms - now_ms();
 
-	err = kc_fetch_helper_read(&fetch->helper, (int)(silence_ms < left ? silence_ms : left) + GRACE_MS, answer);
-	if (err)
-		download->may_get_better = true;
-	return err;
+	if (left + GRACE_MS <= 0) {
+		kc_fetch_helper_stop(&fetch->helper);
+		return kc_error_new(KC_ERR_STALLED, "%s: this takes longer than %u s", download->shown_url,
+				    fetch->total_ms / 1000);
+	}
+	download->may_get_better = true;
+	KC_TRY(kc_fetch_helper_read(&fetch->helper, (int)(silence_ms < left ? silence_ms : left) + GRACE_MS, answer));
+	download->may_get_better = false;
+	return NULL;
 }
 
 /* Its answers up to the last. */
@@ -225,7 +239,7 @@ static struct kc_error *receive(struct download *download)
 		if (answer.kind == KC_FETCH_END)
 			break;
 		fetch->n_bytes += answer.n_bytes;
-		err = kc_body_take(download->body, &answer);
+		err = kc_body_take(&download->body, &answer);
 		if (err) {
 			/* it would go on with this download */
 			kc_fetch_helper_stop(&fetch->helper);
@@ -257,20 +271,21 @@ static struct kc_error *try_once(struct download *download)
 		.connect_ms = fetch->connect_ms,
 		.stall_ms = fetch->stall_ms,
 		.total_ms = (uint32_t)left_ms(download),
-		.offset = download->body->at,
-		.limit = download->body->limit,
+		.limit = download->body.limit,
 	};
 
+	KC_TRY(kc_body_begin(&download->body));
+	request.offset = download->body.at;
 	download->may_get_better = false;
 	download->end = (struct kc_fetch_end){ 0 };
 	KC_TRY(kc_fetch_helper_ask(download->ctx, &fetch->helper, &request, texts));
 	KC_TRY(receive(download));
-	if (kc_body_is_complete(download->body))
+	if (kc_body_is_complete(&download->body))
 		return NULL;
 	download->may_get_better = true;
 	return kc_error_new(KC_ERR_TRUNCATED, "%s: the server ended the download after %llu of %llu bytes",
-			    download->shown_url, (unsigned long long)download->body->at,
-			    (unsigned long long)download->body->limit);
+			    download->shown_url, (unsigned long long)download->body.at,
+			    (unsigned long long)download->body.limit);
 }
 
 /*
@@ -313,72 +328,65 @@ static struct kc_error *try_again_and_again(struct download *download)
 		kc_info(download->ctx, "%s; trying again in %.1f s", kc_error_message(err), (double)pause_ms / 1000);
 		kc_error_free(kc_steal(err));
 		sleep_ms(pause_ms);
-		KC_TRY(kc_body_prepare_retry(download->body));
 	}
 }
 
-static struct kc_error *download_into(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *what,
-				      struct kc_body *body)
+static struct kc_error *download_begin(struct download *download)
 {
-	kc_autofree char *shown_url = NULL;
-	struct download download = { .ctx = ctx, .fetch = fetch, .url = url, .body = body, .what = what };
-
-	KC_TRY(check_url(url));
-	download.shown_url = shown_url = hide_password(url);
-	if (!shown_url)
+	KC_TRY(check_url(download->url));
+	download->shown_url = hide_password(download->url);
+	if (!download->shown_url)
 		return kc_error_no_memory();
-	download.deadline_ms = now_ms() + fetch->total_ms;
-	return try_again_and_again(&download);
+	download->deadline_ms = now_ms() + download->fetch->total_ms;
+	return NULL;
 }
 
 struct kc_error *kc_fetch_get(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, size_t limit,
 			      struct kc_buf *out)
 {
-	struct kc_body body;
+	KC_CLEANUP(download_end) struct download download = { .ctx = ctx, .fetch = fetch, .url = url };
 
-	kc_body_open_buf(&body, out, limit);
-	return download_into(ctx, fetch, url, NULL, &body);
+	kc_body_open_buf(&download.body, out, limit);
+	KC_TRY(download_begin(&download));
+	KC_TRY(try_again_and_again(&download));
+	kc_buf_append(out, "", 0); /* an empty body is text, too */
+	return out->failed ? kc_error_no_memory() : NULL;
 }
 
-/* A resumed file can turn out to be made of two: then from the start, once. */
-static bool is_worth_a_new_start(const struct kc_error *err)
+static struct kc_error *fetch_and_check(struct download *download, const char *sha256)
 {
-	switch (kc_error_code(err)) {
-	case KC_ERR_CORRUPT:
-	case KC_ERR_LIMIT:
-	case KC_ERR_SERVER:
-		return true;
-	default:
-		return false;
-	}
+	if (!kc_body_is_complete(&download->body))
+		KC_TRY(try_again_and_again(download));
+	return kc_body_check(&download->body, sha256);
 }
 
-static struct kc_error *fetch_and_check(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
-					const char *what, struct kc_body *body)
+/* A file that was continued can turn out to be made of two: then from the start, once. */
+static bool is_worth_a_new_start(const struct download *download, const struct kc_error *err)
 {
-	if (!kc_body_is_complete(body))
-		KC_TRY(download_into(ctx, fetch, url, what, body));
-	return kc_body_check(body, sha256);
+	return download->body.is_resumed &&
+	       (kc_error_code(err) == KC_ERR_CORRUPT || kc_error_code(err) == KC_ERR_LIMIT ||
+		download->end.outcome == KC_FETCH_BAD_RANGE);
 }
 
 struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
 			       uint64_t size, const char *path, const char *what)
 {
-	KC_CLEANUP(kc_body_close) struct kc_body body = { .fd = -1 };
+	KC_CLEANUP(download_end) struct download download = { .ctx = ctx, .fetch = fetch, .url = url, .what = what };
 	struct kc_error *err;
 
-	KC_TRY(kc_body_open_file(&body, path, size));
-	err = fetch_and_check(ctx, fetch, url, sha256, what, &body);
-	if (err && body.is_resumed && is_worth_a_new_start(err)) {
+	KC_TRY(kc_body_open_file(&download.body, path, size));
+	KC_TRY(download_begin(&download));
+	err = fetch_and_check(&download, sha256);
+	if (err && is_worth_a_new_start(&download, err)) {
 		kc_info(ctx, "%s; beginning anew", kc_error_message(err));
 		kc_error_free(err);
-		KC_TRY(kc_body_rewind(&body));
-		err = fetch_and_check(ctx, fetch, url, sha256, what, &body);
+		KC_TRY(kc_body_rewind(&download.body));
+		err = fetch_and_check(&download, sha256);
 	}
 	if (what && !err)
 		kc_progress(ctx, what, (unsigned long)size, (unsigned long)size);
 	if (err && kc_error_code(err) == KC_ERR_CORRUPT)
-		kc_body_remove(&body);
+		kc_body_remove(&download.body);
 	return err;
 }
 

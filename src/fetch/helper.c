@@ -13,11 +13,14 @@
 #include "base/array.h"
 #include "base/process.h"
 
+/* libcurl brings GnuTLS along, for what we do not use; this saves a tenth of the helper's CPU. */
+#define NO_GNUTLS "GNUTLS_NO_IMPLICIT_INIT=1"
+
 /* What of our environment the helper gets: its certificates, its name service, the reports of a sanitizer. */
 static const char *const kept_variables[] = { "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "LOCALDOMAIN",
 					      "RES_OPTIONS",	"ASAN_OPTIONS",	 "UBSAN_OPTIONS" };
 
-static struct kc_error *make_environment(struct kc_buf *text, char *environment[KC_ARRAY_SIZE(kept_variables) + 1])
+static struct kc_error *make_environment(struct kc_buf *text, char *environment[KC_ARRAY_SIZE(kept_variables) + 2])
 {
 	size_t offsets[KC_ARRAY_SIZE(kept_variables)], n = 0;
 
@@ -34,7 +37,8 @@ static struct kc_error *make_environment(struct kc_buf *text, char *environment[
 		return kc_error_no_memory();
 	for (size_t i = 0; i < n; i++)
 		environment[i] = text->data + offsets[i];
-	environment[n] = NULL;
+	environment[n] = (char *)NO_GNUTLS;
+	environment[n + 1] = NULL;
 	return NULL;
 }
 
@@ -71,7 +75,7 @@ static int spawn_with(const char *path, int socket, char *const environment[], p
 static struct kc_error *helper_start(struct kc_ctx *ctx, struct kc_fetch_helper *helper)
 {
 	kc_autofree char *path = kc_process_helper_path(KC_FETCH_PROGRAM);
-	char *environment[KC_ARRAY_SIZE(kept_variables) + 1];
+	char *environment[KC_ARRAY_SIZE(kept_variables) + 2];
 	kc_autobuf struct kc_buf text = { 0 };
 	kc_autoclose int theirs = -1;
 	int ends[2], err;

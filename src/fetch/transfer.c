@@ -90,7 +90,8 @@ static bool read_extent(struct exchange *exchange)
 	exchange->total = KC_FETCH_TOTAL_UNKNOWN;
 	curl_easy_getinfo(exchange->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	if (exchange->end->status == 206) {
-		if (!read_content_range(header(exchange->curl, "Content-Range"), &exchange->offset, &exchange->total) ||
+		if (!exchange->request->offset ||
+		    !read_content_range(header(exchange->curl, "Content-Range"), &exchange->offset, &exchange->total) ||
 		    exchange->offset != exchange->request->offset) {
 			kc_fetch_end_set(exchange->end, KC_FETCH_BAD_RANGE, "the server answers with another part");
 			return false;
@@ -200,13 +201,12 @@ static void set_options(const struct kc_transfer *transfer, struct exchange *exc
 	}
 }
 
-/* Nobody answered within the limit, or he fell silent afterwards. */
-static enum kc_fetch_outcome outcome_of_timeout(CURL *curl)
+/* It was asked, and what went wrong did so afterwards. */
+static bool was_asked(CURL *curl)
 {
-	curl_off_t connected_us = 0;
+	curl_off_t asked_us = 0;
 
-	curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-	return connected_us > 0 ? KC_FETCH_STALLED : KC_FETCH_UNREACHED;
+	return curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &asked_us) == CURLE_OK && asked_us > 0;
 }
 
 static enum kc_fetch_outcome outcome_of_failure(CURL *curl, CURLcode code)
@@ -215,7 +215,7 @@ static enum kc_fetch_outcome outcome_of_failure(CURL *curl, CURLcode code)
 	case CURLE_URL_MALFORMAT:
 		return KC_FETCH_BAD_URL;
 	case CURLE_OPERATION_TIMEDOUT:
-		return outcome_of_timeout(curl);
+		return was_asked(curl) ? KC_FETCH_STALLED : KC_FETCH_UNREACHED;
 	case CURLE_PARTIAL_FILE:
 		return KC_FETCH_TRUNCATED;
 	case CURLE_PEER_FAILED_VERIFICATION:
@@ -227,7 +227,8 @@ static enum kc_fetch_outcome outcome_of_failure(CURL *curl, CURLcode code)
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
 		return KC_FETCH_GARBAGE;
-	case CURLE_OUT_OF_MEMORY:
+	case CURLE_OUT_OF_MEMORY: /* also of a header that does not end */
+		return was_asked(curl) ? KC_FETCH_GARBAGE : KC_FETCH_BROKEN;
 	case CURLE_FAILED_INIT:
 	case CURLE_BAD_FUNCTION_ARGUMENT:
 	case CURLE_UNKNOWN_OPTION:
@@ -235,6 +236,13 @@ static enum kc_fetch_outcome outcome_of_failure(CURL *curl, CURLcode code)
 	default:
 		return KC_FETCH_UNREACHED;
 	}
+}
+
+static const char *describe(const struct exchange *exchange, CURLcode code)
+{
+	if (code == CURLE_OUT_OF_MEMORY && was_asked(exchange->curl))
+		return "the headers of the answer do not end";
+	return *exchange->curl_error ? exchange->curl_error : curl_easy_strerror(code);
 }
 
 static void judge(struct exchange *exchange, CURLcode code)
@@ -249,8 +257,7 @@ static void judge(struct exchange *exchange, CURLcode code)
 		kc_fetch_end_set(end, end->status == 416 ? KC_FETCH_BAD_RANGE : KC_FETCH_STATUS,
 				 "the server answers %u", end->status);
 	else if (code != CURLE_OK)
-		kc_fetch_end_set(end, outcome_of_failure(exchange->curl, code), "%s",
-				 *exchange->curl_error ? exchange->curl_error : curl_easy_strerror(code));
+		kc_fetch_end_set(end, outcome_of_failure(exchange->curl, code), "%s", describe(exchange, code));
 }
 
 static void note_headers(struct exchange *exchange)

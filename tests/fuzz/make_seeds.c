@@ -12,6 +12,7 @@
 
 #include "apply/user_record.h"
 #include "base/file.h"
+#include "fetch/protocol.h"
 #include "patchset/patchset.h"
 #include "sample.h"
 #include "sample_feed.h"
@@ -298,6 +299,43 @@ static void write_lists(const char *dir)
 	write_seed(dir, "metadata", "user-index", index.data, index.size);
 }
 
+static void append_packet(struct kc_buf *out, const void *packet, size_t size, const char *bytes)
+{
+	kc_buf_append_u16(out, (uint16_t)(size + strlen(bytes)));
+	kc_buf_append(out, packet, size);
+	kc_buf_append_str(out, bytes);
+}
+
+/* A download in two parts that begins anew, how it ended, and the request for it. */
+static void write_fetch(const char *dir)
+{
+	static const char *const texts[KC_FETCH_N_TEXTS] = { "http://a/b", "http://proxy:3128", "c", "kcare/1" };
+	struct kc_fetch_request request = { .version = KC_FETCH_VERSION, .total_ms = 1000, .offset = 4, .limit = 100 };
+	struct kc_fetch_end end = { .kind = KC_FETCH_END, .outcome = KC_FETCH_DONE, .status = 200, .n_requests = 1 };
+	struct kc_fetch_data data = { .kind = KC_FETCH_DATA, .total = 8 };
+	static uint8_t packet[KC_FETCH_REQUEST_MAX];
+	kc_autobuf struct kc_buf answers = { 0 }, failure = { 0 }, asked = { 0 };
+
+	append_packet(&answers, &data, sizeof(data), "body");
+	data.offset = 4;
+	append_packet(&answers, &data, sizeof(data), "half");
+	data = (struct kc_fetch_data){ .kind = KC_FETCH_DATA, .total = KC_FETCH_TOTAL_UNKNOWN };
+	append_packet(&answers, &data, sizeof(data), "anew");
+	append_packet(&answers, &end, sizeof(end), "");
+	end = (struct kc_fetch_end){ .kind = KC_FETCH_END,
+				     .outcome = KC_FETCH_STATUS,
+				     .status = 503,
+				     .retry_after_s = 120,
+				     .n_requests = 6,
+				     .date = 1795467600,
+				     .message = "the server answers 503" };
+	append_packet(&failure, &end, sizeof(end), "");
+	append_packet(&asked, packet, kc_fetch_request_encode(&request, texts, packet), "");
+	write_seed(dir, "fetch", "answers", answers.data, answers.size);
+	write_seed(dir, "fetch", "failure", failure.data, failure.size);
+	write_seed(dir, "fetch", "request", asked.data, asked.size);
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -317,6 +355,7 @@ int main(int argc, char **argv)
 	write_agent(argv[1]);
 	write_metadata(argv[1]);
 	write_lists(argv[1]);
+	write_fetch(argv[1]);
 	write_kallsyms(argv[1]);
 	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {
