@@ -10,25 +10,50 @@
 #include "agent/config.h"
 #include "agent/state.h"
 
+enum kc_update_mode {
+	KC_UPDATE_ASKED,     /* --update: somebody wants it now */
+	KC_UPDATE_AUTOMATIC, /* --auto-update: AUTO_ keys and the crash guard count */
+	KC_UPDATE_SMART,     /* --smart-update: the same, as UPDATE_POLICY says, and with one try */
+};
+
 struct kc_update_options {
 	struct kc_kernel_options kernel;
-	bool is_smart; /* obey UPDATE_POLICY and the crash guard */
+	enum kc_update_mode mode;
+	/* One line for whoever waits, as it happens: "Downloading updates". NULL: nobody does. */
+	void (*notice)(void *data, const char *text);
+	void *data;
 };
 
 struct kc_update_result {
-	bool was_applied; /* false: the newest level was in already */
-	uint32_t level;	  /* what is in now; 0: there is none for this kernel, and the configuration says to be quiet */
+	bool was_applied; /* false: what is in stayed */
+	bool was_downloaded;
+	bool was_unloaded; /* it was blocked, and there is no other */
+	uint32_t level;	   /* what is in now; 0: nothing, and no error */
 	char *effective_version;
 	struct kc_kernel_result kernel;
 };
 
 /*
- * Loads the newest patch that the cache has for this kernel, then sysctl.conf. KC_ERR_NOTHING: there is none;
- * KC_ERR_REFUSED: the crash guard keeps it out.
+ * Asks the patch server, if one is configured; downloads what this kernel should run; loads the newest level that it
+ * may have, then sysctl.conf. A level is lowered only if it is blocked, or if somebody asked and the configuration is
+ * another one than when it was loaded. KC_ERR_NOTHING: there is none; KC_ERR_REFUSED: the crash guard keeps it out, or
+ * the sticky date is none.
  */
 struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
 				 const struct kc_update_options *options, struct kc_update_result *result);
 void kc_update_result_clear(struct kc_update_result *result);
+
+struct kc_check_result {
+	bool is_new;	 /* an update would change something */
+	uint32_t level;	 /* that it would lead to; 0: none */
+	bool is_block;	 /* what is in is blocked */
+	bool is_unknown; /* there are no patches for this kernel */
+	char *patchset;	 /* of the level; NULL: not known */
+};
+/* Asks, and changes nothing but what is known. */
+struct kc_error *kc_agent_check(struct kc_ctx *ctx, const struct kc_config *config, struct kc_check_result *result);
+void kc_check_result_clear(struct kc_check_result *result);
+
 struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_options *options,
 				 struct kc_kernel_result *result);
 
@@ -51,6 +76,25 @@ void kc_imported_free(struct kc_imported *imported, size_t n);
  * where the key is now. KC_ERR_NOTHING: it is trusted already (both are set then, too).
  */
 struct kc_error *kc_agent_import_key(struct kc_ctx *ctx, const char *source, char keyid[KC_KEYID_SIZE], char **path);
+
+/* What a root.json that was imported says of itself. */
+struct kc_trusted_root {
+	char (*keyids)[KC_KEYID_SIZE]; /* its root keys: to compare */
+	size_t n_keyids;
+	unsigned threshold;
+	uint64_t version;
+	int64_t expires;   /* Unix seconds */
+	bool was_replaced; /* another repository was trusted before */
+};
+/* Is it a root.json, rather than an author's key? By its first character. */
+bool kc_agent_is_root(const char *source);
+/*
+ * Trusts a repository: keeps its root.json, whose own keys must have signed it. KC_ERR_NOTHING: this repository is
+ * trusted already (newer roots come by themselves). KC_ERR_REFUSED: another one is, and not `replace`.
+ */
+struct kc_error *kc_agent_import_root(struct kc_ctx *ctx, const char *source, bool replace,
+				      struct kc_trusted_root *trusted);
+void kc_trusted_root_clear(struct kc_trusted_root *trusted);
 
 /*
  * The crash guard: clears the marker of the patch that was loaded in this boot. `now`: although the time is not over;

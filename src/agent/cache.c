@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "agent/paths.h"
+#include "agent/root_file.h"
+#include "base/array.h"
 #include "base/file.h"
 
 #define SUFFIX ".kpatch"
@@ -38,8 +40,8 @@ static uint32_t level_of_name(const char *name)
 	return (uint32_t)strtoul(name, NULL, 10);
 }
 
-/* `*n_files`: how many levels the folder has, crashed ones included. */
-static struct kc_error *scan(const struct kc_state *crashes, struct kc_level *newest, size_t *n_files,
+/* `*n_files`: how many levels of its type may be used, crashed ones included. */
+static struct kc_error *scan(const struct kc_cache_query *query, struct kc_level *newest, size_t *n_files,
 			     size_t *n_left_out)
 {
 	kc_autofree char *path = folder_path(newest->kernel_id, newest->type);
@@ -56,10 +58,10 @@ static struct kc_error *scan(const struct kc_state *crashes, struct kc_level *ne
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read the folder %s", path);
 	for (errno = 0; (entry = readdir(dir)); errno = 0) {
 		level.number = level_of_name(entry->d_name);
-		if (!level.number)
+		if (!level.number || (query->state && !kc_state_allows(query->state, &level, query->has_server)))
 			continue;
 		++*n_files;
-		if (crashes && kc_state_find_crash(crashes, &level))
+		if (query->leaves_out_crashes && kc_state_find_crash(query->state, &level))
 			++*n_left_out;
 		else if (level.number > newest->number)
 			newest->number = level.number;
@@ -67,31 +69,32 @@ static struct kc_error *scan(const struct kc_state *crashes, struct kc_level *ne
 	return errno ? kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read the folder %s", path) : NULL;
 }
 
-struct kc_error *kc_cache_newest(const char *kernel_id, const char *type, const struct kc_state *crashes,
-				 struct kc_level *level, size_t *n_left_out)
+struct kc_error *kc_cache_newest(const struct kc_cache_query *query, struct kc_level *level, size_t *n_left_out)
 {
-	size_t n_files;
+	const char *const types[] = { query->type, DEFAULT_TYPE,
+				      query->state ? query->state->checked.chosen.type : DEFAULT_TYPE };
+	size_t n_files = 0;
 
-	*level = (struct kc_level){ 0 };
-	snprintf(level->kernel_id, sizeof(level->kernel_id), "%s", kernel_id);
-	snprintf(level->type, sizeof(level->type), "%s", type);
-	KC_TRY(scan(crashes, level, &n_files, n_left_out));
-	if (n_files || !strcmp(type, DEFAULT_TYPE))
-		return NULL;
-	memcpy(level->type, DEFAULT_TYPE, sizeof(DEFAULT_TYPE));
-	return scan(crashes, level, &n_files, n_left_out);
+	*n_left_out = 0;
+	for (size_t i = 0; i < KC_ARRAY_SIZE(types) && !n_files; i++) {
+		if (!*types[i])
+			continue;
+		*level = (struct kc_level){ 0 };
+		snprintf(level->kernel_id, sizeof(level->kernel_id), "%s", query->kernel_id);
+		snprintf(level->type, sizeof(level->type), "%s", types[i]);
+		KC_TRY(scan(query, level, &n_files, n_left_out));
+	}
+	return NULL;
 }
 
 struct kc_error *kc_cache_put(const struct kc_level *level, const void *data, size_t size)
 {
-	kc_autofree char *path = kc_cache_path(level), *folder = folder_path(level->kernel_id, level->type);
+	kc_autofree char *path = kc_cache_path(level), *fixed = NULL;
 	int err;
 
-	if (!path || !folder)
+	if (!path || asprintf(&fixed, KC_PATH_KERNEL_CACHE "/%s/%s", level->kernel_id, level->type) < 0)
 		return kc_error_no_memory();
-	err = kc_dir_make(folder, 0755);
-	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", folder);
+	KC_TRY(kc_root_folder_make(fixed, NULL));
 	err = kc_file_write_atomic(path, data, size, 0644);
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot keep the patch file as %s", path) : NULL;
 }

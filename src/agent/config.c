@@ -136,6 +136,16 @@ struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config)
 	return kc_config_parse(ctx, path, exists ? text.data : "", text.size, config);
 }
 
+struct kc_error *kc_config_use_prefix(struct kc_config *config, const char *prefix)
+{
+	kc_autoerror struct kc_error *err =
+		*prefix ? kc_value_feed(prefix, &config->prefix) : kc_value_text("", &config->prefix);
+
+	if (err && kc_error_code(err) == KC_ERR_CONFIG)
+		return kc_error_new(KC_ERR_USAGE, "--prefix: %s", kc_error_message(err));
+	return kc_steal(err);
+}
+
 static const struct {
 	const char *name;
 	int hours;

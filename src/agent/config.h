@@ -58,6 +58,8 @@ struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config);
 /* The same from memory; `name` is for messages. On failure `config` holds what was read so far. */
 struct kc_error *kc_config_parse(struct kc_ctx *ctx, const char *name, const char *text, size_t size,
 				 struct kc_config *config);
+/* PREFIX for this run only. KC_ERR_USAGE: no prefix. */
+struct kc_error *kc_config_use_prefix(struct kc_config *config, const char *prefix);
 /* Sets one key and keeps everything else as it is; NULL removes it. Makes the file when there is none. */
 struct kc_error *kc_config_set(struct kc_ctx *ctx, const char *key, const char *value);
 /* The same in memory: `text` with the change is appended to `out`. KC_ERR_INPUT: the value cannot be written. */

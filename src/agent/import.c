@@ -53,9 +53,9 @@ static struct kc_error *look_for_other_build(struct importer *importer, const st
 	*was_there = exists && !strcmp(hash, level->hash);
 	if (exists && !*was_there)
 		kc_warning(importer->ctx, "the cache had another build of level %u; it is replaced", level->number);
-	if (!crash || !strcmp(crash->level.hash, level->hash))
-		return NULL;
-	kc_state_drop_crash(importer->state, level);
+	if (crash && strcmp(crash->level.hash, level->hash))
+		kc_state_drop_crash(importer->state, level);
+	KC_TRY(kc_state_add_imported(importer->state, level));
 	return kc_state_write(importer->state);
 }
 

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "agent/cache.h"
 #include "agent/paths.h"
+#include "agent/policy.h"
 #include "base/array.h"
 #include "base/file.h"
 
@@ -18,6 +20,7 @@ void kc_agent_info_clear(struct kc_agent_info *info)
 	free(info->version);
 	free(info->effective_version);
 	free(info->patchset);
+	free(info->feed);
 	kc_loaded_clear(&info->loaded);
 	free(info->crashes);
 	memset(info, 0, sizeof(*info));
@@ -117,6 +120,11 @@ static struct kc_error *read_crashes(struct kc_state *state, const char *boot_id
 	return NULL;
 }
 
+bool kc_agent_is_in_container(const struct kc_kernel *kernel)
+{
+	return kernel->is_container && !secure_getenv("KCARE_ROOT");
+}
+
 enum kc_agent_status kc_agent_status_of(const struct kc_agent_info *info)
 {
 	const struct kc_loaded *loaded = &info->loaded;
@@ -125,36 +133,78 @@ enum kc_agent_status kc_agent_status_of(const struct kc_agent_info *info)
 		return KC_STATUS_UNSUPPORTED;
 	if (!loaded->level)
 		return KC_STATUS_NO_PATCHES;
-	if (info->newest.number && strcmp(info->newest.type, loaded->type))
+	if (info->is_blocked || (info->newest.number && strcmp(info->newest.type, loaded->type)))
 		return KC_STATUS_NEW_PATCHES;
 	return info->newest.number > loaded->level ? KC_STATUS_NEW_PATCHES : KC_STATUS_LATEST;
 }
 
+/* Did the last check ask for what the configuration says now? */
+static struct kc_error *read_checked(struct kc_state *state, const struct kc_config *config, struct kc_agent_info *info)
+{
+	const struct kc_checked *checked = &state->checked;
+	kc_autofree char *plain = kc_policy_rules(config, false), *automatic = kc_policy_rules(config, true);
+
+	info->feed = strdup(kc_config_feed(config));
+	if (!plain || !automatic || !info->feed)
+		return kc_error_no_memory();
+	info->now = time(NULL);
+	info->has_server = *config->patch_server != '\0';
+	if (!info->has_server || !checked->at || strcmp(checked->chosen.kernel_id, info->kernel_id))
+		return NULL;
+	info->is_outdated = strcmp(checked->feed, info->feed) || !checked->rules ||
+			    (strcmp(checked->rules, plain) && strcmp(checked->rules, automatic));
+	if (!info->is_outdated)
+		info->checked_at = checked->at;
+	return NULL;
+}
+
+/* What the server offered, or what the cache has that is higher, that is: imported. */
+static struct kc_error *read_newest(const struct kc_state *state, const char *type, struct kc_agent_info *info)
+{
+	const struct kc_level *chosen = &state->checked.chosen;
+	struct kc_level cached;
+	size_t n_left_out;
+
+	KC_TRY(kc_cache_newest(
+		&(struct kc_cache_query){
+			.kernel_id = info->kernel_id, .type = type, .state = state, .has_server = info->has_server },
+		&cached, &n_left_out));
+	info->newest = info->checked_at ? *chosen : cached;
+	if (cached.number &&
+	    (!chosen->number || (cached.number > chosen->number && !strcmp(cached.type, chosen->type))))
+		info->newest = cached;
+	info->is_cached = kc_level_is_same(&info->newest, &cached);
+	return NULL;
+}
+
 static struct kc_error *read_all(struct kc_ctx *ctx, const struct kc_kernel *kernel, struct kc_state *state,
-				 const char *type, struct kc_agent_info *info)
+				 const struct kc_config *config, struct kc_agent_info *info)
 {
 	char boot_id[KC_BOOT_ID_SIZE];
-	size_t n_left_out;
+	struct kc_level level;
 
 	KC_TRY(read_version(kernel, state, info));
 	KC_TRY(kc_boot_id_read(boot_id));
 	KC_TRY(read_release(&info->release));
 	KC_TRY(kc_effective_version_read(&info->effective_version));
 	KC_TRY(kc_loaded_read(ctx, &info->loaded));
+	kc_loaded_level(&info->loaded, state, info->kernel_id, boot_id, &level);
+	info->is_blocked = level.number && kc_state_is_blocked(state, &level);
 	read_origin(state, boot_id, info);
 	KC_TRY(read_crashes(state, boot_id, info));
-	info->is_container = kernel && kernel->is_container;
-	KC_TRY(kc_cache_newest(info->kernel_id, type, NULL, &info->newest, &n_left_out));
+	info->is_container = kernel && kc_agent_is_in_container(kernel);
+	KC_TRY(read_checked(state, config, info));
+	KC_TRY(read_newest(state, config->patch_type, info));
 	info->status = kc_agent_status_of(info);
 	return NULL;
 }
 
-struct kc_error *kc_agent_info_read(struct kc_ctx *ctx, const struct kc_kernel *kernel, const char *type,
+struct kc_error *kc_agent_info_read(struct kc_ctx *ctx, const struct kc_kernel *kernel, const struct kc_config *config,
 				    struct kc_agent_info *info)
 {
 	KC_CLEANUP_STATE struct kc_state state = { 0 };
 
 	*info = (struct kc_agent_info){ 0 };
 	KC_TRY(kc_state_read(&state));
-	return read_all(ctx, kernel, &state, type, info);
+	return read_all(ctx, kernel, &state, config, info);
 }

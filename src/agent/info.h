@@ -6,6 +6,7 @@
 #ifndef KC_AGENT_INFO_H
 #define KC_AGENT_INFO_H
 
+#include "agent/config.h"
 #include "agent/guard.h"
 #include "agent/loaded.h"
 
@@ -27,17 +28,26 @@ struct kc_agent_info {
 	int64_t created, applied_at; /* Unix seconds, 0: not known */
 	bool is_container;
 
-	struct kc_level newest;	  /* of the cache; number 0: none */
+	struct kc_level newest;	 /* that this kernel may have; number 0: none is known */
+	bool is_cached;		 /* and it is in the cache */
+	bool has_server;	 /* a patch server is configured … */
+	int64_t checked_at, now; /* … and this is when it was asked last, by the present rules; 0: never */
+	bool is_outdated;	 /* it was asked, but by other rules than the present ones */
+	bool is_blocked;	 /* what is loaded must go */
+	char *feed;
 	struct kc_crash *crashes; /* of this kernel, and those that no later boot has recorded yet */
 	size_t n_crashes;
 	enum kc_agent_status status;
 };
 
 /*
- * `kernel` NULL: the state must know the id of the running kernel, else KC_ERR_NOT_FOUND. `type` is the one of the
- * configuration.
+ * Is the running kernel out of reach? With KCARE_ROOT the agent works on the files of some host: whose kernel it is
+ * shows only when a patch is loaded.
  */
-struct kc_error *kc_agent_info_read(struct kc_ctx *ctx, const struct kc_kernel *kernel, const char *type,
+bool kc_agent_is_in_container(const struct kc_kernel *kernel);
+
+/* `kernel` NULL: the state must know the id of the running kernel, else KC_ERR_NOT_FOUND. */
+struct kc_error *kc_agent_info_read(struct kc_ctx *ctx, const struct kc_kernel *kernel, const struct kc_config *config,
 				    struct kc_agent_info *info);
 void kc_agent_info_clear(struct kc_agent_info *info);
 

@@ -33,6 +33,50 @@ static void append_loaded(const struct kc_agent_info *info, struct kc_buf *out)
 		      is_default ? "" : info->loaded.type, (long long)info->created, info->effective_version);
 }
 
+/* "3 hours ago" */
+static void append_age(struct kc_buf *out, int64_t seconds)
+{
+	static const struct {
+		int64_t below, unit;
+		const char *name;
+	} units[] = {
+		{ 2 * 60, 1, "second" },
+		{ 2 * 3600, 60, "minute" },
+		{ 2 * 86400, 3600, "hour" },
+		{ INT64_MAX, 86400, "day" },
+	};
+	size_t i = 0;
+
+	if (seconds < 0) {
+		kc_buf_append_str(out, "at a time that has not come yet: the clock was set back");
+		return;
+	}
+	while (seconds >= units[i].below)
+		i++;
+	kc_buf_printf(out, "%lld %s%s ago", (long long)(seconds / units[i].unit), units[i].name,
+		      seconds / units[i].unit == 1 ? "" : "s");
+}
+
+/* How far what we say can be relied on. Nothing for a host without a patch server. */
+static void append_checked(const struct kc_agent_info *info, const char *before, const char *after, struct kc_buf *out)
+{
+	if (!info->has_server || info->is_container)
+		return;
+	kc_buf_append_str(out, before);
+	if (info->checked_at) {
+		kc_buf_append_str(out, "Checked ");
+		append_age(out, info->now - info->checked_at);
+		kc_buf_printf(out, ", feed %s.", info->feed);
+	} else if (info->is_outdated) {
+		kc_buf_append_str(out, "The configuration has changed since the last check; 'kcarectl --check' asks "
+				       "again.");
+	} else {
+		kc_buf_append_str(out, "The patch server has not been asked about this kernel yet; 'kcarectl --check' "
+				       "does.");
+	}
+	kc_buf_append_str(out, after);
+}
+
 static bool is_newer(const struct kc_agent_info *info)
 {
 	return info->status == KC_STATUS_NEW_PATCHES || info->status == KC_STATUS_NO_PATCHES;
@@ -56,15 +100,18 @@ static void append_notes(const struct kc_agent_info *info, struct kc_buf *out)
 		kc_buf_append_str(out, NOTE "the kernel is switching: some tasks still run the code from before\n");
 	if (info->loaded.is_forced)
 		kc_buf_append_str(out, NOTE "the patch was forced: only a reboot takes it out\n");
-	if (is_newer(info))
-		kc_buf_printf(out, NOTE "patch level %u (%s) is in the cache; 'kcarectl --update' applies it\n",
-			      info->newest.number, info->newest.type);
+	if (info->is_blocked)
+		kc_buf_append_str(out, NOTE "the patch is blocked; 'kcarectl --update' takes it out\n");
+	if (is_newer(info) && info->newest.number)
+		kc_buf_printf(out, NOTE "patch level %u (%s) is %s; 'kcarectl --update' applies it\n",
+			      info->newest.number, info->newest.type, info->is_cached ? "in the cache" : "available");
 	if (info->is_container)
 		kc_buf_append_str(out, NOTE "this is a container: the kernel is patched on its host\n");
 	else if (info->status == KC_STATUS_UNSUPPORTED)
 		kc_buf_printf(out,
 			      NOTE "no patch for this kernel (%s) is known; 'kcarectl --import-patch PATH' adds one\n",
 			      info->kernel_id);
+	append_checked(info, NOTE, "\n", out);
 	if (info->loaded.other)
 		kc_buf_printf(out, NOTE "another live patch is loaded: %s\n", info->loaded.other);
 	append_crashes(info, NOTE, out);
@@ -80,25 +127,37 @@ struct kc_error *kc_agent_info_text(const struct kc_agent_info *info, struct kc_
 	return out->failed ? kc_error_no_memory() : NULL;
 }
 
-struct kc_error *kc_agent_info_status(const struct kc_agent_info *info, struct kc_buf *out)
+static void append_status(const struct kc_agent_info *info, struct kc_buf *out)
 {
+	const struct kc_level *newest = &info->newest;
+
 	switch (info->status) {
 	case KC_STATUS_LATEST:
-		kc_buf_printf(out, "Patch level %u is applied. It is the latest for this kernel.\n",
-			      info->loaded.level);
+		kc_buf_printf(out, "Patch level %u is applied. It is the latest for this kernel.", info->loaded.level);
 		break;
 	case KC_STATUS_NO_PATCHES:
-		kc_buf_printf(out, "No patches applied. Patch level %u is available.\n", info->newest.number);
+		kc_buf_printf(out, "No patches applied. Patch level %u is available.", newest->number);
 		break;
 	case KC_STATUS_NEW_PATCHES:
-		kc_buf_printf(out, "Patch level %u is applied. Patch level %u (%s) is available.\n", info->loaded.level,
-			      info->newest.number, info->newest.type);
+		if (info->is_blocked)
+			kc_buf_printf(out, "Patch level %u is applied, but blocked: 'kcarectl --update' takes it out.",
+				      info->loaded.level);
+		else
+			kc_buf_printf(out, "Patch level %u is applied. Patch level %u (%s) is available.",
+				      info->loaded.level, newest->number, newest->type);
 		break;
 	case KC_STATUS_UNSUPPORTED:
-		kc_buf_append_str(out, info->is_container ? "The kernel is unsupported: this is a container.\n"
-							  : "The kernel is unsupported: no patch for it is known.\n");
+		kc_buf_append_str(out, info->is_container ? "The kernel is unsupported: this is a container."
+							  : "The kernel is unsupported: no patch for it is known.");
 		break;
 	}
+}
+
+struct kc_error *kc_agent_info_status(const struct kc_agent_info *info, struct kc_buf *out)
+{
+	append_status(info, out);
+	append_checked(info, " ", "", out);
+	kc_buf_append_str(out, "\n");
 	append_crashes(info, "Note: ", out);
 	return out->failed ? kc_error_no_memory() : NULL;
 }
@@ -178,6 +237,9 @@ struct kc_error *kc_agent_info_json(const struct kc_agent_info *info, struct kc_
 		{ "effective-version", text_or_null(info->effective_version) },
 		{ "available-level", level_or_null(info->newest.number) },
 		{ "available-type", info->newest.number ? json_string(info->newest.type) : json_null() },
+		{ "is-blocked", json_boolean(info->is_blocked) },
+		{ "feed", info->has_server ? text_or_null(info->feed) : json_null() },
+		{ "checked-at", time_or_null(info->checked_at) },
 		{ "status", json_string(status_name(info->status)) },
 		{ "other-livepatch", text_or_null(info->loaded.other) },
 		{ "is-container", json_boolean(info->is_container) },

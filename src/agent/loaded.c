@@ -41,6 +41,18 @@ struct kc_error *kc_loaded_read(struct kc_ctx *ctx, struct kc_loaded *loaded)
 	return NULL;
 }
 
+void kc_loaded_level(const struct kc_loaded *loaded, const struct kc_state *state, const char *kernel_id,
+		     const char *boot_id, struct kc_level *level)
+{
+	const struct kc_applied *applied = &state->applied;
+
+	*level = (struct kc_level){ .number = loaded->level };
+	memcpy(level->kernel_id, kernel_id, sizeof(level->kernel_id));
+	memcpy(level->type, loaded->type, sizeof(level->type));
+	if (kc_level_is_same(&applied->level, level) && !strcmp(applied->boot_id, boot_id))
+		*level = applied->level;
+}
+
 void kc_loaded_clear(struct kc_loaded *loaded)
 {
 	free(loaded->other);

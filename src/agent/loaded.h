@@ -16,6 +16,13 @@ struct kc_loaded {
 struct kc_error *kc_loaded_read(struct kc_ctx *ctx, struct kc_loaded *loaded);
 void kc_loaded_clear(struct kc_loaded *loaded);
 
+/*
+ * It as a level of that kernel; with the hash of its file only if this agent loaded it, in the boot `boot_id`. Number
+ * 0: none is in.
+ */
+void kc_loaded_level(const struct kc_loaded *loaded, const struct kc_state *state, const char *kernel_id,
+		     const char *boot_id, struct kc_level *level);
+
 /* The type in the name of a module of ours, "kcare_livepatch_3" or "kcare_livepatch_extra_3". */
 void kc_loaded_type(const char *module, char type[KC_TYPE_SIZE]);
 

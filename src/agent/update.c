@@ -3,22 +3,30 @@
 #include "agent/agent.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
+#include "agent/ask.h"
 #include "agent/cache.h"
 #include "agent/guard.h"
+#include "agent/info.h"
 #include "agent/keys.h"
 #include "agent/loaded.h"
 #include "agent/lock.h"
+#include "agent/paths.h"
+#include "agent/root_file.h"
+#include "agent/step.h"
 #include "agent/sysctl.h"
 #include "agent/update.h"
 #include "base/file.h"
 
 struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel)
 {
+	KC_TRY(kc_root_folder_make(KC_PATH_KERNEL_CACHE, NULL));
 	KC_TRY(kc_state_read(state));
 	KC_TRY(kc_kernel_read(ctx, kernel));
+	kernel->is_container = kc_agent_is_in_container(kernel);
 	KC_TRY(kc_guard_settle(ctx, state, false, NULL));
 	/* in a container every look asks anew */
 	if (kernel->is_container || (state->kernel_version && !strcmp(state->kernel_version, kernel->version)))
@@ -52,6 +60,21 @@ bool kc_level_file_hash(const struct kc_level *level, char hash[KC_SHA256_TEXT_S
 	return true;
 }
 
+void kc_notice(const struct kc_update_options *options, const char *format, ...)
+{
+	kc_autofree char *text = NULL;
+	va_list args;
+
+	if (!options || !options->notice)
+		return;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (text)
+		options->notice(options->data, text);
+}
+
 /* ---- update ---- */
 
 struct update {
@@ -60,7 +83,10 @@ struct update {
 	const struct kc_update_options *options;
 	struct kc_state state;
 	struct kc_kernel kernel;
+	struct kc_asked asked; /* of the server, in this run; number 0: nothing */
+	bool was_asked;
 	struct kc_level level; /* to be loaded */
+	size_t n_left_out;     /* levels that the host went down with */
 	struct kc_loaded loaded;
 	struct kc_patch *patch;
 };
@@ -73,33 +99,129 @@ static void update_clear(struct update *update)
 	kc_patch_free(update->patch);
 }
 
-static struct kc_error *choose(struct update *update)
+static bool is_automatic(const struct update *update)
 {
-	const struct kc_state *crashes = update->options->is_smart ? &update->state : NULL;
-	const struct kc_kernel *kernel = &update->kernel;
-	const struct kc_crash *crash;
-	size_t n_left_out;
+	return update->options->mode != KC_UPDATE_ASKED;
+}
 
-	KC_TRY(kc_cache_newest(kernel->kernel_id, update->config->patch_type, crashes, &update->level, &n_left_out));
-	if (!update->level.number && n_left_out)
+static bool has_server(const struct kc_config *config)
+{
+	return *config->patch_server != '\0';
+}
+
+/* ---- what to run ---- */
+
+static struct kc_error *choose_from_cache(struct update *update)
+{
+	return kc_cache_newest(&(struct kc_cache_query){ .kernel_id = update->kernel.kernel_id,
+							 .type = update->config->patch_type,
+							 .state = &update->state,
+							 .has_server = has_server(update->config),
+							 .leaves_out_crashes = is_automatic(update) },
+			       &update->level, &update->n_left_out);
+}
+
+static struct kc_error *ask_server(struct update *update)
+{
+	const struct kc_ask ask = {
+		.is_automatic = is_automatic(update),
+		.is_patient = update->options->mode != KC_UPDATE_SMART,
+		.options = update->options,
+	};
+
+	KC_TRY(kc_ask_server(update->ctx, update->config, &ask, &update->state, &update->asked));
+	update->was_asked = true;
+	return choose_from_cache(update);
+}
+
+/* UPDATE_POLICY: at boot the network may not be there yet, or be there no more; what was chosen before is good. */
+static struct kc_error *choose_smartly(struct update *update)
+{
+	kc_autoerror struct kc_error *err = NULL;
+
+	KC_TRY(choose_from_cache(update));
+	if (update->config->update_policy == KC_UPDATE_LOCAL ||
+	    (update->config->update_policy == KC_UPDATE_LOCAL_FIRST && update->level.number))
+		return NULL;
+	err = ask_server(update);
+	if (!err)
+		return NULL;
+	KC_TRY(choose_from_cache(update));
+	if (!update->level.number)
+		return kc_steal(err);
+	kc_warning(update->ctx, "%s; taking what was chosen before", kc_error_message(err));
+	return NULL;
+}
+
+static struct kc_error *nothing(const struct update *update)
+{
+	const struct kc_kernel *kernel = &update->kernel;
+
+	if (update->n_left_out)
 		return kc_error_new(KC_ERR_REFUSED,
 				    "this host went down after a patch was loaded, so it is not loaded automatically; "
 				    "'kcarectl --info' says which, 'kcarectl --update' tries it again");
-	if (!update->level.number && update->options->is_smart && update->config->ignore_unknown_kernel)
-		return NULL;
-	if (!update->level.number)
+	if (update->was_asked && update->state.checked.is_known)
+		return kc_error_new(
+			KC_ERR_NOTHING,
+			"the feed %s has patches for this kernel, but none that this host may have now (type, "
+			"delay, sticky date, patchset, blocks)",
+			update->state.checked.feed);
+	if (update->was_asked)
 		return kc_error_new(KC_ERR_NOTHING,
-				    "there is no patch for this kernel (%s, kernel id %s) in the cache: add one with "
-				    "'kcarectl --import-patch FILE'",
-				    kernel->release, kernel->kernel_id);
-	if (n_left_out)
+				    "There are no patches for this kernel (%s, kernel id %s) in the feed %s",
+				    kernel->release, kernel->kernel_id, update->state.checked.feed);
+	return kc_error_new(KC_ERR_NOTHING,
+			    "there is no patch for this kernel (%s, kernel id %s) in the cache: add one with 'kcarectl "
+			    "--import-patch FILE'",
+			    kernel->release, kernel->kernel_id);
+}
+
+static void warn_of_crashes(const struct update *update)
+{
+	const struct kc_crash *crash = kc_state_find_crash(&update->state, &update->level);
+
+	if (update->n_left_out)
 		kc_warning(update->ctx, "a newer level is left out: this host went down after it was loaded; "
 					"'kcarectl --update' tries it again");
-	crash = kc_state_find_crash(&update->state, &update->level);
 	if (crash)
 		kc_warning(update->ctx, "this host went down after patch level %u was loaded before; trying it again",
 			   update->level.number);
-	return NULL;
+}
+
+static struct kc_error *choose(struct update *update)
+{
+	if (!has_server(update->config))
+		return choose_from_cache(update);
+	return update->options->mode == KC_UPDATE_SMART ? choose_smartly(update) : ask_server(update);
+}
+
+/* ---- from what is in ---- */
+
+static bool choice_has_changed(const struct kc_state *state, const struct kc_level *level)
+{
+	kc_autofree char *origin = kc_checked_origin(&state->checked);
+
+	return *level->hash && origin && state->applied.origin && strcmp(origin, state->applied.origin);
+}
+
+static enum kc_step decide(const struct kc_state *state, const struct kc_loaded *loaded, const struct kc_level *chosen,
+			   bool was_asked, bool is_explicit)
+{
+	char boot_id[KC_BOOT_ID_SIZE] = "";
+	struct kc_level level;
+
+	kc_error_free(kc_boot_id_read(boot_id));
+	kc_loaded_level(loaded, state, state->kernel_id, boot_id, &level);
+	return kc_step_decide(&(struct kc_step_facts){
+		.level = loaded->level,
+		.type = loaded->type,
+		.is_blocked = kc_state_is_blocked(state, &level),
+		.chosen = chosen->number,
+		.chosen_type = chosen->type,
+		.is_explicit = is_explicit,
+		.choice_changed = was_asked && choice_has_changed(state, &level),
+	});
 }
 
 /* A level that was built again: the kernel cannot take a module of the same name, and nobody should believe it has. */
@@ -114,21 +236,6 @@ static void warn_of_another_build(const struct update *update)
 			   "the cache has another build of level %u than the kernel: 'kcarectl --unload' and then "
 			   "'kcarectl --update' applies it, or give it a higher level",
 			   applied->number);
-}
-
-/* Never below a level of the same type that is in: that takes an --unload first. */
-static bool is_in_already(const struct update *update)
-{
-	const struct kc_loaded *loaded = &update->loaded;
-
-	if (!loaded->level || strcmp(loaded->type, update->level.type))
-		return false;
-	if (loaded->level > update->level.number)
-		kc_info(update->ctx, "level %u is in the kernel, which is newer than what the cache has (%u)",
-			loaded->level, update->level.number);
-	if (loaded->level == update->level.number)
-		warn_of_another_build(update);
-	return loaded->level >= update->level.number;
 }
 
 static struct kc_error *open_patch(struct update *update)
@@ -148,8 +255,19 @@ static struct kc_error *open_patch(struct update *update)
 			"%s: it is for another kernel, type or level than its name says; remove it and import "
 			"the patch again",
 			path);
+	if (update->asked.level.number == found.number && !strcmp(update->asked.level.type, found.type) &&
+	    strcmp(update->asked.level.hash, found.hash))
+		return kc_error_new(KC_ERR_CORRUPT, "%s: changed since it was verified", path);
 	update->level = found;
 	return NULL;
+}
+
+static void applied_clear(struct kc_applied *applied)
+{
+	free(applied->effective_version);
+	free(applied->patchset);
+	free(applied->origin);
+	*applied = (struct kc_applied){ 0 };
 }
 
 static struct kc_error *remember(struct update *update)
@@ -157,10 +275,12 @@ static struct kc_error *remember(struct update *update)
 	struct kc_applied *applied = &update->state.applied;
 	const struct kc_manifest *manifest = &update->patch->manifest;
 
-	free(applied->effective_version);
-	free(applied->patchset);
+	bool is_chosen = kc_level_is_same(&update->level, &update->state.checked.chosen);
+
+	applied_clear(applied);
 	*applied = (struct kc_applied){
 		.level = update->level,
+		.origin = is_chosen ? kc_checked_origin(&update->state.checked) : NULL,
 		.effective_version = strdup(manifest->kernel.effective_version),
 		.patchset = strdup(manifest->patchset),
 		.created = manifest->created,
@@ -239,22 +359,110 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 	return err;
 }
 
+static struct kc_error *forget_applied(struct kc_state *state)
+{
+	applied_clear(&state->applied);
+	return kc_state_write(state);
+}
+
+static struct kc_error *take_out(struct update *update, struct kc_kernel_result *result)
+{
+	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, result));
+	KC_TRY(kc_guard_cancel());
+	return forget_applied(&update->state);
+}
+
+/* What a higher level set up, a lower one may not know to take over: then it begins anew. */
+static struct kc_error *load_lower(struct update *update, struct kc_kernel_result *result)
+{
+	kc_autoerror struct kc_error *err = load_and_record(update, result);
+
+	if (!err || kc_error_code(err) == KC_ERR_NOT_SETTLED || kc_error_code(err) == KC_ERR_FORCED)
+		return kc_steal(err);
+	kc_info(update->ctx, "level %u cannot replace the higher one (%s): taking that out first", update->level.number,
+		kc_error_message(err));
+	KC_TRY(take_out(update, result));
+	return load_and_record(update, result);
+}
+
+static struct kc_error *load_chosen(struct update *update, bool is_lower, struct kc_update_result *result)
+{
+	KC_TRY(open_patch(update));
+	KC_TRY(is_lower ? load_lower(update, &result->kernel) : load_and_record(update, &result->kernel));
+	result->was_applied = true;
+	result->level = update->level.number;
+	result->effective_version = strdup(update->patch->manifest.kernel.effective_version);
+	return result->effective_version ? NULL : kc_error_no_memory();
+}
+
+/* It is in, and nothing better is known. */
+static struct kc_error *keep(struct update *update, bool could_lower)
+{
+	const char *next = could_lower ? "; 'kcarectl --update' goes there" : "";
+
+	if (!update->level.number && update->options->mode == KC_UPDATE_ASKED)
+		kc_notice(update->options, "Patch level %u stays: there is none that this host should have instead",
+			  update->loaded.level);
+	else if (update->level.number)
+		kc_info(update->ctx, "level %u is in the kernel, which is newer than the one to be had (%u)%s",
+			update->loaded.level, update->level.number, next);
+	return NULL;
+}
+
+static struct kc_error *step(struct update *update, struct kc_update_result *result)
+{
+	const struct kc_loaded *loaded = &update->loaded;
+	const uint32_t level = loaded->level, chosen = update->level.number;
+
+	switch (decide(&update->state, loaded, &update->level, update->was_asked, !is_automatic(update))) {
+	case KC_STEP_NONE:
+		if (!level)
+			return nothing(update);
+		warn_of_another_build(update);
+		return NULL;
+	case KC_STEP_KEEP:
+		return keep(update, false);
+	case KC_STEP_ASK:
+		return keep(update, true);
+	case KC_STEP_UP:
+		warn_of_crashes(update);
+		return load_chosen(update, false, result);
+	case KC_STEP_LOWER:
+		kc_notice(update->options, "The configuration has changed: going from patch level %u to %u", level,
+			  chosen);
+		return load_chosen(update, true, result);
+	case KC_STEP_FALL_BACK:
+		kc_notice(update->options, "Patch level %u is blocked: going to level %u (%s)", level, chosen,
+			  update->level.type);
+		return load_chosen(update, true, result);
+	case KC_STEP_UNLOAD:
+		kc_notice(update->options, "Patch level %u is blocked, and there is no other: taking it out", level);
+		KC_TRY(take_out(update, &result->kernel));
+		result->was_unloaded = true;
+		result->level = 0;
+		return NULL;
+	}
+	return NULL;
+}
+
 static struct kc_error *run_update(struct update *update, struct kc_update_result *result)
 {
+	struct kc_error *err;
+
 	KC_TRY(kc_agent_open(update->ctx, &update->state, &update->kernel));
 	if (update->kernel.is_container)
 		return kc_error_new(KC_ERR_CONTAINER, "this is a container: patch the kernel on its host");
 	KC_TRY(choose(update));
 	KC_TRY(kc_loaded_read(update->ctx, &update->loaded));
 	result->level = update->loaded.level;
-	if (!update->level.number || is_in_already(update))
+	result->was_downloaded = update->asked.was_downloaded;
+	err = step(update, result);
+	if (err && kc_error_code(err) == KC_ERR_NOTHING && is_automatic(update) &&
+	    update->config->ignore_unknown_kernel && !(update->was_asked && update->state.checked.is_known)) {
+		kc_error_free(err);
 		return NULL;
-	KC_TRY(open_patch(update));
-	KC_TRY(load_and_record(update, &result->kernel));
-	result->was_applied = true;
-	result->level = update->level.number;
-	result->effective_version = strdup(update->patch->manifest.kernel.effective_version);
-	return result->effective_version ? NULL : kc_error_no_memory();
+	}
+	return err;
 }
 
 struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
@@ -277,15 +485,60 @@ void kc_update_result_clear(struct kc_update_result *result)
 	memset(result, 0, sizeof(*result));
 }
 
-/* ---- unload ---- */
+/* ---- check ---- */
 
-static struct kc_error *forget_applied(struct kc_state *state)
+/* The chosen level, or one that was imported and is higher. */
+static struct kc_error *look(struct update *update, struct kc_check_result *result)
 {
-	free(state->applied.effective_version);
-	free(state->applied.patchset);
-	state->applied = (struct kc_applied){ 0 };
-	return kc_state_write(state);
+	const struct kc_ask ask = { .is_patient = true, .only_look = true };
+	const struct kc_checked *checked = &update->state.checked;
+	struct kc_level offered;
+	enum kc_step next;
+
+	KC_TRY(kc_agent_open(update->ctx, &update->state, &update->kernel));
+	if (update->kernel.is_container)
+		return kc_error_new(KC_ERR_CONTAINER, "this is a container: ask on its host");
+	if (has_server(update->config))
+		KC_TRY(kc_ask_server(update->ctx, update->config, &ask, &update->state, &update->asked));
+	update->was_asked = has_server(update->config);
+	KC_TRY(kc_loaded_read(update->ctx, &update->loaded));
+	KC_TRY(choose_from_cache(update));
+	offered = update->asked.level;
+	if (!offered.number || (update->level.number > offered.number && !strcmp(update->level.type, offered.type)))
+		offered = update->level;
+	next = decide(&update->state, &update->loaded, &offered, update->was_asked, true);
+	result->is_new =
+		next == KC_STEP_UP || next == KC_STEP_LOWER || next == KC_STEP_FALL_BACK || next == KC_STEP_UNLOAD;
+	result->is_block = next == KC_STEP_FALL_BACK || next == KC_STEP_UNLOAD;
+	result->is_unknown = !offered.number && !(update->was_asked && checked->is_known);
+	result->level = offered.number;
+	if (!kc_level_is_same(&offered, &checked->chosen) || !checked->patchset)
+		return NULL;
+	result->patchset = strdup(checked->patchset);
+	return result->patchset ? NULL : kc_error_no_memory();
 }
+
+struct kc_error *kc_agent_check(struct kc_ctx *ctx, const struct kc_config *config, struct kc_check_result *result)
+{
+	static const struct kc_update_options options = { .mode = KC_UPDATE_ASKED };
+	struct update update = { .ctx = ctx, .config = config, .options = &options };
+	kc_autoclose int lock = -1;
+	struct kc_error *err;
+
+	*result = (struct kc_check_result){ 0 };
+	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
+	err = look(&update, result);
+	update_clear(&update);
+	return err;
+}
+
+void kc_check_result_clear(struct kc_check_result *result)
+{
+	free(result->patchset);
+	*result = (struct kc_check_result){ 0 };
+}
+
+/* ---- unload ---- */
 
 struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_options *options,
 				 struct kc_kernel_result *result)

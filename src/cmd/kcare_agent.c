@@ -13,7 +13,7 @@ static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv, int *stat
 
 	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
 	if (!kcarectl_is_look(&request))
-		return kcarectl_change(ctx, &request);
+		return kcarectl_change(ctx, &request, status);
 	KC_TRY(kc_kernel_read(ctx, &kernel));
 	return kcarectl_look(ctx, &request, &kernel, status);
 }

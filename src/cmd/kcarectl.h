@@ -19,7 +19,10 @@ enum kcarectl_action {
 	KCARECTL_UNAME,
 	KCARECTL_PATCH_INFO,
 	KCARECTL_UPDATE,
+	KCARECTL_AUTO_UPDATE,
 	KCARECTL_SMART_UPDATE,
+	KCARECTL_CHECK,
+	KCARECTL_SETTINGS, /* no action, but --set-… */
 	KCARECTL_UNLOAD,
 	KCARECTL_IMPORT_KEY,
 	KCARECTL_IMPORT_PATCH,
@@ -31,8 +34,10 @@ enum kcarectl_action {
 
 struct kcarectl_request {
 	enum kcarectl_action action;
-	const char *option; /* the one that asked for it, "--info" */
-	const char *path;   /* of --import-key and --import-patch */
+	const char *option;		 /* the one that asked for it, "--info" */
+	const char *path;		 /* of --import-key and --import-patch */
+	const char *prefix;		 /* of --prefix and --test; NULL: the configured one */
+	const char *patch_type, *sticky; /* of --set-patch-type and --set-sticky-patch, or NULL */
 	bool json, force, has_freezer;
 	enum kc_freezer freezer;
 };
@@ -47,8 +52,8 @@ void kcarectl_print_help(void);
  */
 struct kc_error *kcarectl_look(struct kc_ctx *ctx, const struct kcarectl_request *request,
 			       const struct kc_kernel *kernel, int *status);
-/* Everything else. */
-struct kc_error *kcarectl_change(struct kc_ctx *ctx, const struct kcarectl_request *request);
+/* Everything else. `*status` is the exit code of --check. */
+struct kc_error *kcarectl_change(struct kc_ctx *ctx, const struct kcarectl_request *request, int *status);
 bool kcarectl_is_look(const struct kcarectl_request *request);
 
 /* What both main()s are, around what they do: the exit code. `run` gets the context and the command line. */

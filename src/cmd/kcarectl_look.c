@@ -17,7 +17,7 @@ static struct kc_error *look_at_host(struct kc_ctx *ctx, const struct kcarectl_r
 	kc_autobuf struct kc_buf out = { 0 };
 
 	KC_TRY(kc_config_load(ctx, &config));
-	KC_TRY(kc_agent_info_read(ctx, kernel, config.patch_type, &info));
+	KC_TRY(kc_agent_info_read(ctx, kernel, &config, &info));
 	if (request->action == KCARECTL_STATUS) {
 		KC_TRY(kc_agent_info_status(&info, &out));
 		*status = (int)info.status;

@@ -12,6 +12,10 @@ enum {
 	OPTION_JSON = 1000, /* above all actions and letters */
 	OPTION_FORCE,
 	OPTION_FREEZER,
+	OPTION_PREFIX,
+	OPTION_TEST,
+	OPTION_TYPE,
+	OPTION_STICKY,
 };
 
 static const struct option options[] = {
@@ -20,7 +24,9 @@ static const struct option options[] = {
 	{ "uname", no_argument, NULL, KCARECTL_UNAME },
 	{ "patch-info", no_argument, NULL, KCARECTL_PATCH_INFO },
 	{ "update", no_argument, NULL, KCARECTL_UPDATE },
+	{ "auto-update", no_argument, NULL, KCARECTL_AUTO_UPDATE },
 	{ "smart-update", no_argument, NULL, KCARECTL_SMART_UPDATE },
+	{ "check", no_argument, NULL, KCARECTL_CHECK },
 	{ "unload", no_argument, NULL, KCARECTL_UNLOAD },
 	{ "import-key", required_argument, NULL, KCARECTL_IMPORT_KEY },
 	{ "import-patch", required_argument, NULL, KCARECTL_IMPORT_PATCH },
@@ -31,6 +37,10 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "freezer", required_argument, NULL, OPTION_FREEZER },
+	{ "prefix", required_argument, NULL, OPTION_PREFIX },
+	{ "test", no_argument, NULL, OPTION_TEST },
+	{ "set-patch-type", required_argument, NULL, OPTION_TYPE },
+	{ "set-sticky-patch", required_argument, NULL, OPTION_STICKY },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ NULL, 0, NULL, 0 },
@@ -44,22 +54,32 @@ void kcarectl_print_help(void)
 	      "      --patch-info      every fix that is applied\n"
 	      "      --uname           the kernel release whose fixes this kernel has\n"
 	      "      --status          exit code 0: the latest patch is applied, 1: none is, 2: there is a newer\n"
-	      "                        one, 3: no patch for this kernel is known\n"
-	      "  -u, --update          applies the newest patch of the cache\n"
-	      "      --smart-update    the same as UPDATE_POLICY says, and never a patch that the host went down with\n"
+	      "                        one, 3: no patch for this kernel is known; it asks nobody\n"
+	      "      --check           asks the patch server; exit code 0: there is something new, 1: nothing,\n"
+	      "                        2 or more: it could not tell\n"
+	      "  -u, --update          downloads the newest patch and applies it\n"
+	      "      --auto-update     the same for timers: obeys AUTO_UPDATE, and never loads a patch that the host\n"
+	      "                        went down with\n"
+	      "      --smart-update    the same for the boot: as UPDATE_POLICY says, with one try\n"
 	      "      --unload          takes the patch out\n"
+	      "      --prefix NAME     with an update or --check: this feed, or 12h, 24h, 48h; --test is "
+	      "--prefix=test\n"
 	      "      --force           with an update: applies it even if some tasks do not let it; only a reboot\n"
 	      "                        takes it out then\n"
 	      "      --freezer HOW     which tasks are interrupted, so that they switch: none, full (all) or smart\n"
 	      "                        (those that need it; the default)\n"
-	      "      --import-key PATH    trusts an author: a public key that 'kcare-build keygen' made\n"
+	      "      --set-patch-type TYPE    default, extra or free: which choice of fixes, from the next update on\n"
+	      "      --set-sticky-patch DAY   stays at what was released until the end of that day: DDMMYYYY, DDMMYY,\n"
+	      "                               YYYY-MM-DD or KEY; \"\" goes on again\n"
+	      "      --import-key PATH    trusts an author (a public key that 'kcare-build keygen' made) or a\n"
+	      "                           repository (its root.json)\n"
 	      "      --import-patch PATH  verifies a patch file, or those of a folder, and puts them into the cache\n"
 	      "      --confirm         says that the host is well with the patch: a reboot loads it again\n"
 	      "      --confirm-later   the same when it has been well for five minutes\n"
 	      "      --version         the version of kcare\n"
 	      "  -v, --verbose; -q, --quiet; --help\n\n"
-	      "Exit codes but for --status: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy, 5 refused, 6 bad "
-	      "input.\n"
+	      "Exit codes but for --status and --check: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy,\n"
+	      "5 refused, 6 bad input, 7 another run is at work, 8 network.\n"
 	      "'man kcarectl' says more.\n",
 	      stdout);
 }
@@ -80,6 +100,15 @@ static struct kc_error *read_freezer(const char *text, struct kcarectl_request *
 		return NULL;
 	}
 	return kc_error_new(KC_ERR_USAGE, "--freezer takes none, full or smart, not '%s'", text);
+}
+
+static struct kc_error *set_prefix(const char *prefix, struct kcarectl_request *request)
+{
+	if (request->prefix && strcmp(request->prefix, prefix))
+		return kc_error_new(KC_ERR_USAGE, "one prefix at a time, not both '%s' and '%s'", request->prefix,
+				    prefix);
+	request->prefix = prefix;
+	return NULL;
 }
 
 static const char *option_name(int action)
@@ -120,6 +149,16 @@ static struct kc_error *read_option(int option, char **argv, struct kcarectl_req
 		return NULL;
 	case OPTION_FREEZER:
 		return read_freezer(optarg, request);
+	case OPTION_PREFIX:
+		return set_prefix(optarg, request);
+	case OPTION_TEST:
+		return set_prefix("test", request);
+	case OPTION_TYPE:
+		request->patch_type = optarg;
+		return NULL;
+	case OPTION_STICKY:
+		request->sticky = optarg;
+		return NULL;
 	case ':':
 	case '?':
 		return kc_command_bad_option(option, argv);
@@ -132,18 +171,43 @@ static struct kc_error *read_option(int option, char **argv, struct kcarectl_req
 	}
 }
 
-static struct kc_error *check_together(const struct kcarectl_request *request)
+static bool is_update(const struct kcarectl_request *request)
 {
-	bool is_update = request->action == KCARECTL_UPDATE || request->action == KCARECTL_SMART_UPDATE;
+	return request->action == KCARECTL_UPDATE || request->action == KCARECTL_AUTO_UPDATE ||
+	       request->action == KCARECTL_SMART_UPDATE;
+}
 
+static struct kc_error *check_settings(struct kcarectl_request *request)
+{
+	bool has_settings = request->patch_type || request->sticky;
+
+	if (request->action == KCARECTL_NONE && has_settings) {
+		request->action = KCARECTL_SETTINGS;
+		request->option = request->patch_type ? "set-patch-type" : "set-sticky-patch";
+	}
 	if (request->action == KCARECTL_NONE)
 		return kc_error_new(KC_ERR_USAGE, "say what to do, for example --info; see 'kcarectl --help'");
+	if (has_settings && request->action != KCARECTL_SETTINGS && !is_update(request))
+		return kc_error_new(KC_ERR_USAGE,
+				    "--set-patch-type and --set-sticky-patch go with --update or alone, "
+				    "not with --%s",
+				    request->option);
+	return NULL;
+}
+
+static struct kc_error *check_together(struct kcarectl_request *request)
+{
+	KC_TRY(check_settings(request));
 	if (request->json && request->action != KCARECTL_INFO)
 		return kc_error_new(KC_ERR_USAGE, "--json goes with --info, not with --%s", request->option);
-	if (request->force && !is_update)
-		return kc_error_new(KC_ERR_USAGE, "--force goes with --update, not with --%s", request->option);
-	if (request->has_freezer && !is_update && request->action != KCARECTL_UNLOAD)
+	if (request->force && !is_update(request) && request->action != KCARECTL_IMPORT_KEY)
+		return kc_error_new(KC_ERR_USAGE, "--force goes with --update or --import-key, not with --%s",
+				    request->option);
+	if (request->has_freezer && !is_update(request) && request->action != KCARECTL_UNLOAD)
 		return kc_error_new(KC_ERR_USAGE, "--freezer goes with --update or --unload, not with --%s",
+				    request->option);
+	if (request->prefix && !is_update(request) && request->action != KCARECTL_CHECK)
+		return kc_error_new(KC_ERR_USAGE, "--prefix and --test go with --update or --check, not with --%s",
 				    request->option);
 	return NULL;
 }
@@ -187,5 +251,6 @@ int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv)
 		return KC_EXIT_FAILED;
 	kc_terminal_open(&terminal, "kcarectl", ctx);
 	failed = kc_terminal_close(&terminal, run(ctx, argc, argv, &status));
-	return failed ? failed : status;
+	/* --check sets the status that a failure has there */
+	return failed > KC_EXIT_FAILED || (failed && !status) ? failed : status;
 }

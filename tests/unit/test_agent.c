@@ -223,7 +223,11 @@ static void assert_newest(const struct fixture *f, const char *type, const struc
 	struct kc_level level;
 	size_t n;
 
-	assert_null(kc_cache_newest(f->level.kernel_id, type, crashes, &level, &n));
+	assert_null(kc_cache_newest(&(struct kc_cache_query){ .kernel_id = f->level.kernel_id,
+							      .type = type,
+							      .state = crashes,
+							      .leaves_out_crashes = crashes != NULL },
+				    &level, &n));
 	assert_string_equal(level.type, expected_type);
 	assert_int_equal(level.number, number);
 	assert_int_equal(n, n_left_out);
@@ -442,6 +446,7 @@ static struct kc_agent_info sample_info(const struct fixture *f, uint32_t level,
 		.loaded.level = level,
 		.created = level ? 1795467600 : 0,
 		.newest = f->level,
+		.is_cached = newest != 0,
 	};
 
 	strcpy(info.kernel_id, f->level.kernel_id);
@@ -548,18 +553,20 @@ static void types_are_in_module_names(void **state)
 static void an_unknown_kernel_is_not_guessed(void **state)
 {
 	KC_CLEANUP_AGENT_INFO struct kc_agent_info unknown = { 0 }, known = { 0 };
+	KC_CLEANUP_CONFIG struct kc_config config = { 0 };
 	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
 	KC_CLEANUP_STATE struct kc_state remembered = { 0 };
 	struct fixture *f = *state;
 
-	assert_kc_error(kc_agent_info_read(f->ctx, NULL, "default", &unknown), KC_ERR_NOT_FOUND, "");
+	assert_null(kc_config_load(f->ctx, &config));
+	assert_kc_error(kc_agent_info_read(f->ctx, NULL, &config, &unknown), KC_ERR_NOT_FOUND, "");
 	assert_null(kc_kernel_read(f->ctx, &kernel));
 	put_level(f, "default", 5);
 	put_marker(f, OTHER_BOOT, 1);
 	remembered.kernel_version = strdup(kernel.version);
 	strcpy(remembered.kernel_id, kernel.kernel_id);
 	assert_null(kc_state_write(&remembered));
-	assert_null(kc_agent_info_read(f->ctx, NULL, "default", &known));
+	assert_null(kc_agent_info_read(f->ctx, NULL, &config, &known));
 	assert_string_equal(known.kernel_id, f->level.kernel_id);
 	assert_int_equal(known.newest.number, 5);
 	assert_string_equal(known.release, kernel.release);
