@@ -113,6 +113,22 @@ int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t
 	return err;
 }
 
+int kc_file_replace(const char *path, const void *data, size_t size, mode_t mode)
+{
+	kc_autofree char *temporary = NULL;
+	kc_autoclose int fd = -1;
+	int err = kc_file_begin(path, &temporary, &fd);
+
+	if (err)
+		return err;
+	err = kc_fd_write(fd, data, size);
+	if (!err && (fchmod(fd, mode) < 0 || rename(temporary, path) < 0))
+		err = -errno;
+	if (err)
+		unlink(temporary);
+	return err;
+}
+
 int kc_dir_make(const char *path, mode_t mode)
 {
 	kc_autofree char *copy = strdup(path);

@@ -18,6 +18,8 @@ int kc_fd_read(int fd, size_t limit, struct kc_buf *buf);
 int kc_fd_write(int fd, const void *data, size_t size);
 /* Replaces `path` as a whole: other programs see the old content or the new one, also after a power cut. */
 int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t mode);
+/* The same without waiting for the disk: for many files that can be made again, or before one syncfs(2). */
+int kc_file_replace(const char *path, const void *data, size_t size, mode_t mode);
 /*
  * The same for content that comes in pieces: opens a new file beside `path` (the caller frees its name), and puts it in
  * the place of `path`. Who begins and does not commit, or fails to, unlinks `*temporary`.

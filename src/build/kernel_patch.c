@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "build/words.h"
+#include "patch/patch_info.h"
 
 enum { TEXT_LIMIT = 64 << 20 };
 
@@ -20,17 +21,6 @@ static struct kc_error *append_file(const char *dir, const char *name, struct kc
 }
 
 /* ---- what kcare.ko shows ---- */
-
-static const char *or_unknown(const char *text)
-{
-	return text && *text ? text : "N/A";
-}
-
-static void append_cves(struct kc_buf *text, const struct kc_fix_info *fix, const char *separator)
-{
-	for (size_t i = 0; i < fix->n_cves; i++)
-		kc_buf_printf(text, "%s%s", i ? separator : "", fix->cves[i]);
-}
 
 /* One CVE per line, each once. */
 static void make_cvelist(const struct kc_fixes *fixes, struct kc_buf *text)
@@ -59,26 +49,11 @@ static const char *os_name(const struct kc_kernel_object *image)
 	return "Linux";
 }
 
-/* The text of `kcarectl --patch-info`, in the form that scanners of KernelCare read. */
 static void make_patch_info(const struct kc_kernel_tree *tree, const struct kc_kernel_patch *patch, struct kc_buf *text)
 {
-	time_t now = time(NULL);
-	struct tm utc;
-	char when[32];
-
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
-	kc_buf_printf(text, "OS: %s\nkernel: %s\ntime: %s\nuname: %s\n", os_name(tree->image), tree->release, when,
-		      patch->effective_version);
-	for (size_t i = 0; i < patch->fixes->n_items; i++) {
-		const struct kc_fix_info *fix = &patch->fixes->items[i]->info;
-
-		kc_buf_printf(text, "\nkpatch-name: %s\nkpatch-description: %s\nkpatch-kernel: %s\nkpatch-cve: ",
-			      or_unknown(fix->name), or_unknown(fix->description), patch->effective_version);
-		append_cves(text, fix, " ");
-		kc_buf_printf(text, "%s\nkpatch-cvss: %s\nkpatch-cve-url: %s\nkpatch-patch-url: %s\n",
-			      fix->n_cves ? "" : "N/A", or_unknown(fix->cvss), or_unknown(fix->cve_url),
-			      or_unknown(fix->patch_url));
-	}
+	kc_patch_info_head(text, os_name(tree->image), tree->release, (int64_t)time(NULL), patch->effective_version);
+	for (size_t i = 0; i < patch->fixes->n_items; i++)
+		kc_patch_info_fix(text, &patch->fixes->items[i]->info, patch->effective_version);
 }
 
 /* ---- the level before ---- */
