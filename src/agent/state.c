@@ -298,6 +298,20 @@ struct kc_error *kc_state_write(const struct kc_state *state)
 	return kc_agent_json_write(KC_PATH_STATE, json);
 }
 
+void kc_applied_clear(struct kc_applied *applied)
+{
+	free(applied->effective_version);
+	free(applied->patchset);
+	free(applied->origin);
+	*applied = (struct kc_applied){ 0 };
+}
+
+struct kc_error *kc_state_forget_applied(struct kc_state *state)
+{
+	kc_applied_clear(&state->applied);
+	return kc_state_write(state);
+}
+
 void kc_checked_clear(struct kc_checked *checked)
 {
 	free(checked->rules);
@@ -310,10 +324,8 @@ void kc_state_clear(struct kc_state *state)
 {
 	kc_checked_clear(&state->checked);
 	free(state->imported);
-	free(state->applied.origin);
+	kc_applied_clear(&state->applied);
 	free(state->kernel_version);
-	free(state->applied.effective_version);
-	free(state->applied.patchset);
 	free(state->crashes);
 	memset(state, 0, sizeof(*state));
 }

@@ -77,6 +77,9 @@ const struct kc_crash *kc_state_find_crash(const struct kc_state *state, const s
 struct kc_error *kc_state_add_crash(struct kc_state *state, const struct kc_level *level, int64_t loaded_at);
 void kc_state_drop_crash(struct kc_state *state, const struct kc_level *level);
 
+void kc_applied_clear(struct kc_applied *applied);
+/* Nothing is in any more; writes the state. */
+struct kc_error *kc_state_forget_applied(struct kc_state *state);
 void kc_checked_clear(struct kc_checked *checked);
 /* Remembers a level as imported; of the same level the file of before is forgotten. Memory only. */
 struct kc_error *kc_state_add_imported(struct kc_state *state, const struct kc_level *level);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What changes the running kernel: update, unload, and the end of the crash guard's watch. */
+/* What changes the running kernel but for an unload: an update; and the same question without the change, a check. */
 #include "agent/agent.h"
 
 #include <signal.h>
@@ -262,14 +262,6 @@ static struct kc_error *open_patch(struct update *update)
 	return NULL;
 }
 
-static void applied_clear(struct kc_applied *applied)
-{
-	free(applied->effective_version);
-	free(applied->patchset);
-	free(applied->origin);
-	*applied = (struct kc_applied){ 0 };
-}
-
 static struct kc_error *remember(struct update *update)
 {
 	struct kc_applied *applied = &update->state.applied;
@@ -277,7 +269,7 @@ static struct kc_error *remember(struct update *update)
 
 	bool is_chosen = kc_level_is_same(&update->level, &update->state.checked.chosen);
 
-	applied_clear(applied);
+	kc_applied_clear(applied);
 	*applied = (struct kc_applied){
 		.level = update->level,
 		.origin = is_chosen ? kc_checked_origin(&update->state.checked) : NULL,
@@ -359,17 +351,11 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 	return err;
 }
 
-static struct kc_error *forget_applied(struct kc_state *state)
-{
-	applied_clear(&state->applied);
-	return kc_state_write(state);
-}
-
 static struct kc_error *take_out(struct update *update, struct kc_kernel_result *result)
 {
 	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, result));
 	KC_TRY(kc_guard_cancel());
-	return forget_applied(&update->state);
+	return kc_state_forget_applied(&update->state);
 }
 
 /* What a higher level set up, a lower one may not know to take over: then it begins anew. */
@@ -536,67 +522,4 @@ void kc_check_result_clear(struct kc_check_result *result)
 {
 	free(result->patchset);
 	*result = (struct kc_check_result){ 0 };
-}
-
-/* ---- unload ---- */
-
-struct kc_error *kc_agent_unload(struct kc_ctx *ctx, const struct kc_kernel_options *options,
-				 struct kc_kernel_result *result)
-{
-	KC_CLEANUP_STATE struct kc_state state = { 0 };
-	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
-	kc_autoerror struct kc_error *damage = NULL;
-	kc_autoclose int lock = -1;
-
-	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
-	damage = kc_agent_open(ctx, &state, &kernel);
-	if (damage && kc_error_code(damage) != KC_ERR_CORRUPT)
-		return kc_steal(damage);
-	if (damage) /* a patch can be taken out whatever is remembered */
-		kc_warning(ctx, "%s", kc_error_message(damage));
-	KC_TRY(kc_kernel_unload(ctx, options, result));
-	/* the host has lived with it up to here, and is without it now */
-	KC_TRY(kc_guard_cancel());
-	return damage ? NULL : forget_applied(&state);
-}
-
-/* ---- the crash guard's end ---- */
-
-static struct kc_error *settle(struct kc_ctx *ctx, bool now, int64_t *wait_s)
-{
-	KC_CLEANUP_STATE struct kc_state state = { 0 };
-	kc_autoclose int lock = -1;
-
-	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
-	KC_TRY(kc_state_read(&state));
-	return kc_guard_settle(ctx, &state, now, wait_s);
-}
-
-/* The lock is free while it waits: another update may come, and begin a new watch. `*ended`: SIGTERM came. */
-static struct kc_error *watch(struct kc_ctx *ctx, const sigset_t *end, bool now, bool *ended)
-{
-	int64_t wait_s = 0;
-
-	KC_TRY(settle(ctx, now, &wait_s));
-	while (wait_s && !*ended) {
-		const struct timespec pause = { .tv_sec = wait_s };
-
-		*ended = sigtimedwait(end, NULL, &pause) == SIGTERM;
-		KC_TRY(settle(ctx, *ended, &wait_s));
-	}
-	return NULL;
-}
-
-struct kc_error *kc_agent_confirm(struct kc_ctx *ctx, bool now)
-{
-	struct kc_error *err;
-	sigset_t end, before;
-	bool ended = false;
-
-	sigemptyset(&end);
-	sigaddset(&end, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &end, &before);
-	err = watch(ctx, &end, now, &ended);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err;
 }
