@@ -86,9 +86,12 @@ bool kc_state_is_imported(const struct kc_state *state, const struct kc_level *l
 bool kc_state_is_blocked(const struct kc_state *state, const struct kc_level *level)
 {
 	const struct kc_checked *checked = &state->checked;
-	const struct kc_level *found = find_level(checked->blocked, checked->n_blocked, level);
 
-	return found && (!*level->hash || !strcmp(found->hash, level->hash));
+	for (size_t i = 0; i < checked->n_blocked; i++)
+		if (kc_level_is_same(&checked->blocked[i], level) &&
+		    (!*level->hash || !strcmp(checked->blocked[i].hash, level->hash)))
+			return true;
+	return false;
 }
 
 bool kc_state_allows(const struct kc_state *state, const struct kc_level *level, bool has_server)

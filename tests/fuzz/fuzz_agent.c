@@ -6,12 +6,36 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/config.h"
 #include "agent/guard.h"
 #include "agent/sysctl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What was accepted cannot break out of a URL, a path or a request. */
+static void check_config(const struct kc_config *config)
+{
+	const char *const texts[] = { config->patch_server, config->http_proxy, config->https_proxy, config->prefix,
+				      config->sticky_patchset };
+	struct kc_sticky again;
+	char text[16];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		for (const char *p = texts[i]; *p; p++)
+			if (*p <= ' ' || *p > '~')
+				abort();
+	if (strchr(config->prefix, '/') || *config->prefix == '.' || strchr(config->patch_server, '@'))
+		abort();
+	if (*config->patch_server && strncasecmp(config->patch_server, "http", 4))
+		abort();
+	if (kc_config_delay_s(config, true) < 0 || kc_config_delay_s(config, false) < 0)
+		abort();
+	kc_sticky_text(&config->sticky, text);
+	if (kc_sticky_parse(text, &again) || again.before != config->sticky.before)
+		abort();
+}
 
 static void fuzz_config(struct kc_ctx *ctx, const char *text, size_t size)
 {
@@ -21,13 +45,15 @@ static void fuzz_config(struct kc_ctx *ctx, const char *text, size_t size)
 
 	if (err)
 		return;
+	check_config(&before);
 	/* what was readable is so with a changed key, and every other key is what it was */
 	if (kc_config_rewrite(text, size, "PREFIX", "new", &changed) ||
 	    kc_config_parse(ctx, "fuzz", changed.data, changed.size, &after))
 		abort();
 	if (strcmp(after.prefix, "new") || strcmp(after.patch_server, before.patch_server) ||
 	    strcmp(after.patch_type, before.patch_type) || after.update_policy != before.update_policy ||
-	    after.auto_update != before.auto_update)
+	    after.auto_update != before.auto_update || after.sticky.before != before.sticky.before ||
+	    strcmp(after.sticky_patchset, before.sticky_patchset) || strcmp(after.http_proxy, before.http_proxy))
 		abort();
 }
 
@@ -47,7 +73,15 @@ static void fuzz_state(const char *text, size_t size)
 {
 	KC_CLEANUP_STATE struct kc_state state = { 0 };
 
-	kc_error_free(kc_state_parse("fuzz", text, size, &state));
+	kc_autoerror struct kc_error *err = kc_state_parse("fuzz", text, size, &state);
+
+	if (err)
+		return;
+	for (size_t i = 0; i < state.checked.n_blocked; i++)
+		if (kc_state_allows(&state, &state.checked.blocked[i], i % 2))
+			abort();
+	if (memchr(state.checked.feed, '\0', sizeof(state.checked.feed)) == NULL)
+		abort();
 }
 
 static void fuzz_marker(const char *text, size_t size)

@@ -217,15 +217,19 @@ static void write_agent(const char *dir)
 
 	kc_buf_printf(&state,
 		      "s{\"document\":\"kcare-state-1\",\"kernel_id\":\"\",\"kernel_version\":\"Linux\\n\",\"crashes\":"
-		      "[{%s,\"loaded_at\":5}],\"applied\":{%s,\"patchset\":\"K20261123_01\",\"created\":1}}",
-		      level, level);
+		      "[{%s,\"loaded_at\":5}],\"applied\":{%s,\"patchset\":\"K20261123_01\",\"created\":1},"
+		      "\"imported\":[{%s}],\"checked\":{\"at\":9,\"root\":\"0123456789abcdef\",\"feed\":\"main\","
+		      "\"rules\":\"type=free\",\"is_known\":true,\"chosen\":{%s},\"blocked\":[{%s},{%s}]}}",
+		      level, level, level, level, level, level);
 	kc_buf_printf(&marker, "m{\"document\":\"kcare-loading-1\",%s,\"at\":1795467600,\"up_s\":17}", level);
 	write_seed(dir, "agent", "state", state.data, state.size);
 	write_seed(dir, "agent", "marker", marker.data, marker.size);
 	write_text_seed(
 		dir, "agent", "config",
 		"c# kcare\r\nAUTO_UPDATE = No # x\nPREFIX='12h'\nPREFIX=\"test\" #y\r\nUPDATE_POLICY=LOCAL\n\nX=1\n"
-		"PATCH_SERVER=http://a/#b");
+		"PATCH_SERVER=http://[::1]:80/b/\nSTICKY_PATCH=250518\nAUTO_STICKY_PATCH=2018-05-25\nNO_PROXY=a,b\n"
+		"STICKY_PATCHSET=U20230908_02-qemu\nUPDATE_DELAY=12h\nHTTP_PROXY=socks5h://a:b@c:1\nSTICKY_LIMIT=7\n"
+		"USERSPACE_PATCHES=libs,qemu\n");
 	write_text_seed(dir, "agent", "sysctl", "y -net.ipv4.conf.eth0/1.forwarding = 1 2\t3 ");
 }
 
