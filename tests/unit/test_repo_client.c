@@ -286,6 +286,23 @@ static void bins_are_fetched_one_by_one(void **state)
 	free(paths);
 }
 
+static void bins_have_no_bins(void **state)
+{
+	struct fixture *f = *state;
+	char bin[16], name[32];
+	long level;
+
+	kc_repo_bin_name(KERNEL, 5, bin);
+	snprintf(name, sizeof(name), "%s.json", bin);
+	f->feed.bin_bits = 5;
+	publish_level(f, 2);
+	*named(&f->feed.snapshot, name)->hash = '\0';
+	named(&f->feed.snapshot, name)->size = 0;
+	sample_feed_sign(&f->feed, KC_ROLE_TARGETS, &f->feed.targets, name, NULL); /* which has bins */
+	sample_feed_sign_snapshot(&f->feed);
+	assert_error(ask(f, &level), KC_ERR_CORRUPT);
+}
+
 static void what_a_feed_does_not_have_is_not_found(void **state)
 {
 	struct fixture *f = *state;
@@ -406,6 +423,21 @@ static void test_02_rollback_of_the_timestamp(void **state)
 	assert_refused(f, KC_ERR_ROLLBACK);
 }
 
+/* Hourly timestamps over one snapshot: showing an older one again would hide how old it is. */
+static void test_02_rollback_of_the_timestamp_alone(void **state)
+{
+	struct fixture *f = *state;
+	kc_autobuf struct kc_buf old = { 0 };
+
+	copy_of(f, "metadata/timestamp.json", &old);
+	pass_hour(f);
+	f->feed.timestamp.version = (uint64_t)f->feed.now;
+	sample_feed_sign_timestamp(&f->feed);
+	assert_level(f, 1);
+	put(f, "metadata/timestamp.json", &old);
+	assert_refused(f, KC_ERR_ROLLBACK);
+}
+
 /* Whoever has the key of the timestamp, and no other, names an old snapshot. */
 static void test_02_rollback_of_the_snapshot(void **state)
 {
@@ -494,6 +526,17 @@ static void test_03_freeze(void **state)
 	assert_level(f, 1);
 }
 
+/* What expired is named in the message. */
+static void assert_expired(struct fixture *f, const char *what)
+{
+	kc_autoerror struct kc_error *err = refresh(f);
+
+	assert_non_null(err);
+	assert_int_equal(kc_error_code(err), KC_ERR_EXPIRED);
+	if (!strstr(kc_error_message(err), what))
+		fail_msg("'%s' does not speak of %s", kc_error_message(err), what);
+}
+
 /* Fresh timestamps over a snapshot, or targets, that nobody has signed for two weeks. */
 static void test_03_freeze_below_the_timestamp(void **state)
 {
@@ -504,12 +547,33 @@ static void test_03_freeze_below_the_timestamp(void **state)
 	f->feed.timestamp.version = (uint64_t)f->now;
 	f->feed.timestamp.expires = f->now + DAY;
 	sample_feed_sign_timestamp(&f->feed);
-	assert_refused_part(f, KC_ERR_EXPIRED, BELOW_TIMESTAMP);
+	assert_expired(f, "snapshot.json");
 	f->feed.snapshot.version = f->feed.timestamp.version = (uint64_t)f->now + 1;
 	f->feed.snapshot.expires = f->now + DAY;
 	sample_feed_sign_snapshot(&f->feed);
-	assert_error(refresh(f), KC_ERR_EXPIRED); /* targets */
+	assert_expired(f, "targets.json");
 	f->feed.now = f->now;
+	publish_level(f, 2);
+	assert_level(f, 2);
+}
+
+/* The same to a host that has seen nothing yet. */
+static void test_03_a_new_host_takes_nothing_expired(void **state)
+{
+	struct fixture *f = *state;
+
+	f->now += HOUR;
+	f->feed.snapshot.expires = f->now;
+	f->feed.timestamp.version = ++f->feed.snapshot.version;
+	sample_feed_sign_snapshot(&f->feed);
+	assert_expired(f, "snapshot.json");
+	f->feed.snapshot.expires = f->now + DAY;
+	f->feed.timestamp.version = ++f->feed.snapshot.version;
+	f->feed.targets.expires = f->now;
+	sample_feed_sign(&f->feed, KC_ROLE_TARGETS, &f->feed.targets, "targets.json", NULL);
+	*named(&f->feed.snapshot, "targets.json")->hash = '\0';
+	sample_feed_sign_snapshot(&f->feed);
+	assert_expired(f, "targets.json");
 	publish_level(f, 2);
 	assert_level(f, 2);
 }
@@ -782,6 +846,9 @@ static void test_10_a_removed_key_signs(void **state)
 	f->feed.timestamp.version = (uint64_t)f->feed.now;
 	sample_feed_sign(&f->feed, KC_ROLE_TIMESTAMP, &f->feed.timestamp, NULL, stolen);
 	assert_refused(f, KC_ERR_REVOKED_KEY);
+	/* a key that never was one of this role is unknown, and not replaced */
+	sample_feed_sign(&f->feed, KC_ROLE_TIMESTAMP, &f->feed.timestamp, NULL, f->feed.keys[KC_ROLE_TARGETS]);
+	assert_refused(f, KC_ERR_UNKNOWN_KEY);
 }
 
 /* A key that moved to another role does not sign for the old one any more. */
@@ -895,6 +962,12 @@ static void test_11_too_few_signatures(void **state)
 	sample_feed_publish_root(&f->feed, NULL, 0);
 	assert_level(f, 1);
 	one = f->feed.root_keys[1];
+	sample_feed_publish_root(&f->feed, &one, 1);
+	assert_refused(f, KC_ERR_ROOT_CHAIN);
+	/* nor may a root lower the threshold by itself */
+	f->feed.root_version--;
+	f->feed.root_threshold = 1;
+	one = f->feed.root_keys[0];
 	sample_feed_publish_root(&f->feed, &one, 1);
 	assert_refused(f, KC_ERR_ROOT_CHAIN);
 	f->feed.root_version--;
@@ -1027,9 +1100,9 @@ static void the_trusted_root_is_checked(void **state)
 	kc_autoerror struct kc_error *err = NULL;
 
 	kc_buf_append(&right, f->anchor.data, f->anchor.size);
-	f->anchor.data[f->anchor.size / 2] ^= 1;
+	memcpy(memmem(f->anchor.data, f->anchor.size, "2027", 4), "2037", 4);
 	err = open_client(f, &client);
-	assert_non_null(err);
+	assert_int_equal(kc_error_code(err), KC_ERR_BAD_SIGNATURE);
 	assert_non_null(strstr(kc_error_message(err), "the root.json that this host trusts"));
 	f->anchor.size = 0;
 	assert_refused(f, KC_ERR_CORRUPT);
@@ -1112,6 +1185,7 @@ int main(void)
 		ON_A_HOST(a_host_follows),
 		ON_A_HOST(an_up_to_date_host_asks_for_two_files),
 		ON_A_HOST(bins_are_fetched_one_by_one),
+		ON_A_HOST(bins_have_no_bins),
 		ON_A_HOST(what_a_feed_does_not_have_is_not_found),
 		ON_A_HOST(a_cut_off_run_is_completed_by_the_next),
 		ON_A_HOST(test_01_metadata_by_an_unknown_key),
@@ -1119,6 +1193,7 @@ int main(void)
 		ON_A_HOST(test_01_altered_or_unsigned_metadata),
 		ON_A_HOST(test_01_metadata_of_another_role),
 		ON_A_HOST(test_02_rollback_of_the_timestamp),
+		ON_A_HOST(test_02_rollback_of_the_timestamp_alone),
 		ON_A_HOST(test_02_rollback_of_the_snapshot),
 		ON_A_HOST(test_02_rollback_of_targets),
 		ON_A_HOST(test_02_rollback_of_a_bin),
@@ -1126,6 +1201,7 @@ int main(void)
 		ON_A_HOST(test_02_rollback_of_the_root),
 		ON_A_HOST(test_03_freeze),
 		ON_A_HOST(test_03_freeze_below_the_timestamp),
+		ON_A_HOST(test_03_a_new_host_takes_nothing_expired),
 		ON_A_HOST(test_03_freeze_of_an_unseen_state),
 		ON_A_HOST(test_03_the_root_expires),
 		ON_A_HOST(test_04_files_of_different_states),
