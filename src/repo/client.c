@@ -37,8 +37,7 @@ static struct kc_error *load(struct kc_repo_client *client)
 {
 	KC_TRY(kc_repo_roots_load(client));
 	KC_TRY(load_held(client, KC_ROLE_TIMESTAMP, "timestamp.json", KC_REPO_TIMESTAMP_SIZE_MAX, &client->timestamp));
-	KC_TRY(load_held(client, KC_ROLE_SNAPSHOT, "snapshot.json", KC_REPO_SNAPSHOT_SIZE_MAX, &client->snapshot));
-	return load_held(client, KC_ROLE_TARGETS, "targets.json", KC_REPO_TARGETS_SIZE_MAX, &client->targets);
+	return load_held(client, KC_ROLE_SNAPSHOT, "snapshot.json", KC_REPO_SNAPSHOT_SIZE_MAX, &client->snapshot);
 }
 
 struct kc_error *kc_repo_client_open(struct kc_ctx *ctx, const char *dir, const char *feed, const char *anchor,
@@ -164,7 +163,7 @@ struct kc_error *kc_repo_client_target(struct kc_ctx *ctx, struct kc_repo_client
 	if (!file)
 		return kc_error_no_memory();
 	KC_TRY(kc_repo_fetch_file(ctx, client, source, file, meta, limit, text));
-	return kc_repo_state_write(client, name, text);
+	return kc_repo_state_keep(client, name, text);
 }
 
 struct kc_error *kc_repo_client_list(struct kc_ctx *ctx, struct kc_repo_client *client,

@@ -27,8 +27,9 @@ struct kc_repo_client {
 	bool has_new_root; /* which the folder does not have yet: the anchor was replaced, or this is the first run */
 	struct kc_repo_former_key *former;
 	size_t n_former;
-	/* accepted last; the lower two may be older than what the upper one names, when a refresh was cut off */
-	struct kc_repo_held timestamp, snapshot, targets;
+	/* accepted last; the snapshot may be older than what the timestamp names, when a refresh was cut off */
+	struct kc_repo_held timestamp, snapshot;
+	struct kc_repo_held targets; /* after a refresh */
 	bool is_refreshed;
 	int64_t now; /* of the refresh */
 };
@@ -42,6 +43,8 @@ struct kc_error *kc_repo_state_read(const struct kc_repo_client *client, const c
 				    struct kc_buf *text, bool *exists);
 /* Replaces it as a whole, durably; makes the folder. */
 struct kc_error *kc_repo_state_write(const struct kc_repo_client *client, const char *name, const struct kc_buf *text);
+/* The same for what is checked against its hash when it is read, and can be had again: without waiting for the disk. */
+struct kc_error *kc_repo_state_keep(const struct kc_repo_client *client, const char *name, const struct kc_buf *text);
 struct kc_error *kc_repo_state_forget(const struct kc_repo_client *client, const char *name);
 /* Makes KC_ERR_CORRUPT of an error about a file of the folder (takes `err`): what to remove, and what is lost by it. */
 struct kc_error *kc_repo_state_damaged(const struct kc_repo_client *client, const char *name, struct kc_error *err);

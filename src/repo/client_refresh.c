@@ -190,7 +190,7 @@ static struct kc_error *refresh_snapshot(struct kc_ctx *ctx, struct kc_repo_clie
 
 /* ---- targets ---- */
 
-/* Not there, of an older version, or by a key that was replaced since: it is fetched. */
+/* Not there, of an older version, damaged, or by a key that was replaced since: it is fetched. */
 static struct kc_error *read_current(const struct kc_repo_client *client, const struct kc_repo_meta *meta,
 				     struct kc_repo_held *held)
 {
@@ -221,17 +221,14 @@ struct kc_error *kc_repo_fetch_targets(struct kc_ctx *ctx, const struct kc_repo_
 		return kc_repo_check_expiry(held->document.expires, name, client->now);
 	KC_TRY(fetch_named(ctx, client, source, KC_ROLE_TARGETS, meta, &text, held));
 	KC_TRY(kc_repo_check_expiry(held->document.expires, name, client->now));
-	return kc_repo_state_write(client, name, &text);
+	return kc_repo_state_keep(client, name, &text);
 }
 
 static struct kc_error *refresh_targets(struct kc_ctx *ctx, struct kc_repo_client *client,
 					const struct kc_repo_source *source)
 {
-	const struct kc_repo_meta *meta = kc_repo_document_find(&client->snapshot.document, "targets.json");
 	KC_CLEANUP_REPO_HELD struct kc_repo_held found = { 0 };
 
-	if (kc_repo_held_is(&client->targets, meta))
-		return kc_repo_check_expiry(client->targets.document.expires, "targets.json", client->now);
 	KC_TRY(kc_repo_fetch_targets(ctx, client, source, "targets.json", &found));
 	take_held(&client->targets, &found);
 	return NULL;

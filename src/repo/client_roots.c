@@ -170,7 +170,8 @@ static struct kc_error *forget(const struct kc_repo_client *client, const char *
 
 /*
  * Step 5.3.11: versions that the holder of a replaced key drove up do not bind this host. What the snapshot said goes
- * with the timestamp, which names it. Bins that nobody can verify any more are downloaded again when they are needed.
+ * with the timestamp, which names it. Targets and bins have no memory of their own, and are downloaded again when their
+ * signature is not by a key of now.
  */
 static struct kc_error *forget_rotated(struct kc_repo_client *client, const struct kc_repo_root *next)
 {
@@ -181,8 +182,6 @@ static struct kc_error *forget_rotated(struct kc_repo_client *client, const stru
 		KC_TRY(forget(client, "timestamp.json", &client->timestamp));
 		KC_TRY(forget(client, "snapshot.json", &client->snapshot));
 	}
-	if (!has_same_keys(&before[KC_ROLE_TARGETS], &after[KC_ROLE_TARGETS]))
-		KC_TRY(forget(client, "targets.json", &client->targets));
 	return NULL;
 }
 

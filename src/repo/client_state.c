@@ -74,7 +74,10 @@ struct kc_error *kc_repo_state_read(const struct kc_repo_client *client, const c
 	return NULL;
 }
 
-struct kc_error *kc_repo_state_write(const struct kc_repo_client *client, const char *name, const struct kc_buf *text)
+typedef int write_fn(const char *path, const void *data, size_t size, mode_t mode);
+
+static struct kc_error *write_with(write_fn *write_file, const struct kc_repo_client *client, const char *name,
+				   const struct kc_buf *text)
 {
 	kc_autofree char *path = kc_path_join(client->dir, name), *folder = NULL;
 	int err;
@@ -84,8 +87,18 @@ struct kc_error *kc_repo_state_write(const struct kc_repo_client *client, const 
 		return kc_error_no_memory();
 	err = kc_dir_make(folder, 0755);
 	if (!err)
-		err = kc_file_write_atomic(path, text->data, text->size, 0644);
+		err = write_file(path, text->data, text->size, 0644);
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
+}
+
+struct kc_error *kc_repo_state_write(const struct kc_repo_client *client, const char *name, const struct kc_buf *text)
+{
+	return write_with(kc_file_write_atomic, client, name, text);
+}
+
+struct kc_error *kc_repo_state_keep(const struct kc_repo_client *client, const char *name, const struct kc_buf *text)
+{
+	return write_with(kc_file_replace, client, name, text);
 }
 
 struct kc_error *kc_repo_state_forget(const struct kc_repo_client *client, const char *name)
