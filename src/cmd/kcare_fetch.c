@@ -4,6 +4,7 @@
  * (fetch/protocol.h). It gives up every privilege before it talks to a server. Not for calling by hand.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,15 @@ static bool send_data(void *unused, uint64_t offset, uint64_t total, const char 
 
 	(void)unused;
 	return send_parts(parts, 2);
+}
+
+/* Our parent is gone, or wants something else: it cannot always kill a process of another user. */
+static bool is_over(void *unused)
+{
+	struct pollfd parent = { KC_FETCH_SOCKET, 0, 0 };
+
+	(void)unused;
+	return poll(&parent, 1, 0) > 0;
 }
 
 static bool send_end(struct kc_fetch_end *end)
@@ -63,7 +73,7 @@ static int serve(struct kc_transfer *transfer)
 			return KC_EXIT_DONE;
 		if (!kc_fetch_request_decode(packet, (size_t)size, &request, texts))
 			return send_broken("it is of another version than the program that started it");
-		kc_transfer_run(transfer, &request, texts, send_data, NULL, &end);
+		kc_transfer_run(transfer, &request, texts, send_data, is_over, NULL, &end);
 		if (!send_end(&end))
 			return KC_EXIT_DONE;
 	}

@@ -145,7 +145,7 @@ struct kc_error *kc_fetch_helper_read(struct kc_fetch_helper *helper, int timeou
 	while (n < 0 && errno == EINTR);
 	if (n == 0) {
 		kc_fetch_helper_stop(helper);
-		return kc_error_new(KC_ERR_STALLED, KC_FETCH_PROGRAM " gave no answer within %d s", timeout_ms / 1000);
+		return kc_error_new(KC_ERR_STALLED, KC_FETCH_PROGRAM " gave no answer in time");
 	}
 	size = recv(helper->socket, helper->packet, sizeof(helper->packet), 0);
 	if (size <= 0)
@@ -162,8 +162,10 @@ void kc_fetch_helper_stop(struct kc_fetch_helper *helper)
 		close(helper->socket);
 	helper->socket = -1;
 	if (helper->pid > 0) {
-		kill(helper->pid, SIGKILL);
-		while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
+		/* without CAP_KILL a service's root cannot; then it ends by itself, a second after its socket */
+		int options = kill(helper->pid, SIGKILL) == 0 ? 0 : WNOHANG;
+
+		while (waitpid(helper->pid, NULL, options) < 0 && errno == EINTR)
 			continue;
 	}
 	helper->pid = 0;

@@ -19,6 +19,7 @@ enum {
 	REDIRECTS_MAX = 5,
 	HEADERS_MAX = 65536,
 	ERROR_BODY_MAX = 65536, /* read to keep the connection; more is not worth it */
+	LOOK_MS = 1000,
 };
 
 struct kc_transfer {
@@ -32,10 +33,12 @@ struct exchange {
 	const struct kc_fetch_request *request;
 	struct kc_fetch_end *end;
 	kc_transfer_sink_fn *sink;
+	kc_transfer_is_over_fn *is_over;
 	void *data;
-	bool has_head;	 /* status and headers were read */
-	bool is_wanted;	 /* the body is the content, not a page about an error */
-	uint64_t offset; /* of the next byte */
+	int64_t looked_ms; /* when is_over() was asked */
+	bool has_head;	   /* status and headers were read */
+	bool is_wanted;	   /* the body is the content, not a page about an error */
+	uint64_t offset;   /* of the next byte */
 	uint64_t total;
 	size_t n_header_bytes, n_dropped;
 	char curl_error[CURL_ERROR_SIZE];
@@ -166,6 +169,30 @@ static size_t take_header(char *bytes, size_t one, size_t size, void *data)
 	return 0;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* libcurl's CURLOPT_XFERINFOFUNCTION, called very often: anything but 0 ends the transfer. */
+static int look_around(void *data, curl_off_t all_down, curl_off_t down, curl_off_t all_up, curl_off_t up)
+{
+	struct exchange *exchange = data;
+	int64_t now = now_ms();
+
+	(void)all_down;
+	(void)down;
+	(void)all_up;
+	(void)up;
+	if (now - exchange->looked_ms < LOOK_MS)
+		return 0;
+	exchange->looked_ms = now;
+	return exchange->is_over(exchange->data);
+}
+
 static void set_options(const struct kc_transfer *transfer, struct exchange *exchange,
 			const char *const texts[KC_FETCH_N_TEXTS])
 {
@@ -188,6 +215,9 @@ static void set_options(const struct kc_transfer *transfer, struct exchange *exc
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
 	curl_easy_setopt(curl, CURLOPT_HEADERDATA, exchange);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_around);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, exchange->curl_error);
 	if (transfer->ca_file)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, transfer->ca_file);
@@ -325,24 +355,17 @@ static char *run_once(struct kc_transfer *transfer, struct exchange *exchange,
 	return location ? strdup(location) : NULL;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 void kc_transfer_run(struct kc_transfer *transfer, const struct kc_fetch_request *request,
-		     const char *const texts[KC_FETCH_N_TEXTS], kc_transfer_sink_fn *sink, void *data,
-		     struct kc_fetch_end *end)
+		     const char *const texts[KC_FETCH_N_TEXTS], kc_transfer_sink_fn *sink,
+		     kc_transfer_is_over_fn *is_over, void *data, struct kc_fetch_end *end)
 {
 	struct exchange exchange = {
-		.curl = transfer->curl, .request = request, .end = end, .sink = sink, .data = data
+		.curl = transfer->curl, .request = request, .end = end, .sink = sink, .is_over = is_over, .data = data
 	};
 	kc_autofree char *url = strdup(texts[KC_FETCH_URL]);
 	int64_t deadline_ms = now_ms() + request->total_ms;
 
+	exchange.looked_ms = now_ms();
 	*end = (struct kc_fetch_end){ .kind = KC_FETCH_END };
 	if (!url)
 		kc_fetch_end_set(end, KC_FETCH_BROKEN, "out of memory");
