@@ -3,7 +3,8 @@
  * The repository as a folder, and every change to it. What the web server shows is DIR/public; what it is made of is
  * DIR/private: feeds and their order of patchsets, the authors' lists, the online keys. public/ is made from private/:
  * every change writes private/ first and then publishes, and timestamp.json, renamed last, makes it visible at once. A
- * run that was cut off is completed by the next one.
+ * run that was cut off is completed by the next one. New files of public/ are made for the web server to read; with
+ * folders, the umask of the process has a say.
  *
  *   private/lock
  *   private/repository.json    distribution names, since when, options
@@ -41,9 +42,11 @@ enum kc_patchset_state {
 	KC_PATCHSET_BLOCKED, /* hosts take it out */
 };
 
+const char *kc_patchset_state_name(enum kc_patchset_state state); /* "enabled", … */
+
 struct kc_repository_options {
 	const char *keys_dir;		/* where root.key and the root's public part go */
-	const char *passphrase;		/* of root.key; NULL: none */
+	const char *passphrase;		/* for root.key; NULL: none */
 	char *const *authors;		/* public key files, NULL-terminated, or NULL */
 	const char *module_certificate; /* DER, served as kernelcare_pub.der; NULL: none */
 };
@@ -90,6 +93,8 @@ struct kc_feed_info {
 };
 struct kc_error *kc_repository_feeds(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info **feeds,
 				     size_t *n_feeds);
+/* As JSON text: an array of what the feeds are (caller frees). */
+struct kc_error *kc_feed_infos_to_json(const struct kc_feed_info *feeds, size_t n_feeds, char **text);
 void kc_feed_infos_free(struct kc_feed_info *feeds, size_t n_feeds);
 /* A new feed (patchsets of `info` are ignored; `from` copies those of another feed, NULL: empty), or other settings. */
 struct kc_error *kc_repository_feed_add(struct kc_ctx *ctx, struct kc_repository *repository,
@@ -105,7 +110,9 @@ struct kc_error *kc_repository_feed_remove(struct kc_ctx *ctx, struct kc_reposit
  */
 struct kc_error *kc_repository_refresh(struct kc_ctx *ctx, struct kc_repository *repository, bool all);
 
-/* For one list of targets: what hosts see. NULL-terminated warnings that an operator should read (caller frees each).
+/*
+ * What an operator should know, NULL-terminated (the caller frees each and the array; NULL when out of memory): private
+ * keys of the root or of authors that lie on this machine, a root that expires soon.
  */
 char **kc_repository_warnings(const struct kc_repository *repository);
 
