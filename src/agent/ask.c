@@ -103,6 +103,17 @@ char *kc_checked_origin(const struct kc_checked *checked)
 
 /* ---- asking ---- */
 
+/* A crash, or an import, of the file that was there before says nothing about this one. */
+static struct kc_error *forget_other_build(struct kc_state *state, const struct kc_level *level)
+{
+	const struct kc_crash *crash = kc_state_find_crash(state, level);
+
+	if (crash && strcmp(crash->level.hash, level->hash))
+		kc_state_drop_crash(state, level);
+	kc_state_drop_imported(state, level);
+	return kc_state_write(state);
+}
+
 static struct kc_error *download(const struct question *q, const struct kc_target_entry *entry, struct kc_asked *asked)
 {
 	kc_autokeyring struct kc_keyring *authors = NULL;
@@ -117,7 +128,8 @@ static struct kc_error *download(const struct question *q, const struct kc_targe
 	KC_TRY(kc_remote_download(q->ctx, q->remote, entry, KC_PATCH_KERNEL, q->state->kernel_id, authors, &file,
 				  NULL));
 	asked->was_downloaded = true;
-	return kc_cache_put(&asked->level, file.data, file.size);
+	KC_TRY(kc_cache_put(&asked->level, file.data, file.size));
+	return forget_other_build(q->state, &asked->level);
 }
 
 static struct kc_error *read_list(struct question *q, bool *is_known)

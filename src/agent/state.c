@@ -78,6 +78,17 @@ struct kc_error *kc_state_add_imported(struct kc_state *state, const struct kc_l
 	return NULL;
 }
 
+void kc_state_drop_imported(struct kc_state *state, const struct kc_level *level)
+{
+	const struct kc_level *found = find_level(state->imported, state->n_imported, level);
+	size_t i = found ? (size_t)(found - state->imported) : 0;
+
+	if (!found)
+		return;
+	state->n_imported--;
+	memmove(&state->imported[i], &state->imported[i + 1], (state->n_imported - i) * sizeof(*state->imported));
+}
+
 bool kc_state_is_imported(const struct kc_state *state, const struct kc_level *level)
 {
 	return find_level(state->imported, state->n_imported, level) != NULL;

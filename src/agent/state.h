@@ -83,6 +83,8 @@ struct kc_error *kc_state_forget_applied(struct kc_state *state);
 void kc_checked_clear(struct kc_checked *checked);
 /* Remembers a level as imported; of the same level the file of before is forgotten. Memory only. */
 struct kc_error *kc_state_add_imported(struct kc_state *state, const struct kc_level *level);
+/* The cache has another file now. */
+void kc_state_drop_imported(struct kc_state *state, const struct kc_level *level);
 bool kc_state_is_imported(const struct kc_state *state, const struct kc_level *level);
 /* Is this build of it blocked? A level without hash is any build. */
 bool kc_state_is_blocked(const struct kc_state *state, const struct kc_level *level);

@@ -157,6 +157,10 @@ static void imported_levels_are_remembered_once(void **state)
 	}
 	assert_int_equal(remembered.n_imported, 1000);
 	assert_true(kc_state_is_imported(&remembered, &level));
+	kc_state_drop_imported(&remembered, &level);
+	assert_false(kc_state_is_imported(&remembered, &level));
+	kc_state_drop_imported(&remembered, &level);
+	assert_int_equal(remembered.n_imported, 999);
 	level.number = 1; /* the oldest went */
 	assert_false(kc_state_is_imported(&remembered, &level));
 }
