@@ -346,6 +346,41 @@ struct kc_error *kc_public_files_put(struct kc_ctx *ctx, struct kc_public_files 
 	return put_user(files, path, text ? &list : NULL);
 }
 
+static bool has_path(char *const *paths, size_t n_paths, const char *folder, const char *name)
+{
+	size_t size = strlen(folder);
+
+	for (size_t i = 0; i < n_paths; i++)
+		if (!strncmp(paths[i], folder, size) && !strcmp(paths[i] + size, name))
+			return true;
+	return false;
+}
+
+struct kc_error *kc_public_files_keep(struct kc_ctx *ctx, struct kc_public_files *files, const char *feed,
+				      char *const *paths, size_t n_paths)
+{
+	kc_autofree char *path = kc_path_join(files->dir, feed);
+	kc_autoclosedir DIR *dir = path ? opendir(path) : NULL;
+	struct dirent *entry;
+	const char *build_id;
+	json_t *build;
+	void *next;
+
+	while (dir && (entry = readdir(dir)))
+		if (is_kernel_id(entry->d_name) && !has_path(paths, n_paths, "kernel/", entry->d_name))
+			KC_TRY(put_kernel(ctx, files, feed, entry->d_name, NULL));
+	if (strcmp(feed, MAIN))
+		return NULL;
+	json_object_foreach_safe(files->builds, next, build_id, build)
+	{
+		if (has_path(paths, n_paths, "", kc_public_text(build, "target")))
+			continue;
+		json_object_del(files->builds, build_id);
+		files->builds_changed = true;
+	}
+	return NULL;
+}
+
 static struct kc_error *remove_other_feeds(struct kc_ctx *ctx, const struct kc_public_files *files,
 					   const char *const *feeds)
 {

@@ -25,6 +25,9 @@ struct kc_error *kc_public_files_open(struct kc_ctx *ctx, const char *dir, struc
 /* The feed has this list, as text, for a target now; NULL: none any more. Its blobs are in place. */
 struct kc_error *kc_public_files_put(struct kc_ctx *ctx, struct kc_public_files *files, const char *feed,
 				     const char *path, const char *text, size_t size);
+/* Nothing is left of targets of the feed that are not among these. */
+struct kc_error *kc_public_files_keep(struct kc_ctx *ctx, struct kc_public_files *files, const char *feed,
+				      char *const *paths, size_t n_paths);
 /* What is about many targets. `feeds`: names of all of them, NULL-terminated; files of others are removed. */
 struct kc_error *kc_public_files_finish(struct kc_ctx *ctx, struct kc_public_files *files, const char *const *feeds);
 void kc_public_files_close(struct kc_public_files *files);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kcare-repo mirror: a copy of a repository, over HTTP. */
+#include "cmd/kcare_repo.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "fetch/fetch.h"
+#include "repo/mirror.h"
+
+struct upstream {
+	struct kc_fetch *fetch;
+	const char *url;
+};
+
+/* "URL/PATH", whether or not the URL ends with a '/'. */
+static char *make_url(const struct upstream *upstream, const char *path)
+{
+	size_t size = strlen(upstream->url);
+	char *url;
+
+	while (size && upstream->url[size - 1] == '/')
+		size--;
+	return asprintf(&url, "%.*s/%s", (int)size, upstream->url, path) < 0 ? NULL : url;
+}
+
+static struct kc_error *get(struct kc_ctx *ctx, void *data, const char *path, size_t limit, struct kc_buf *out)
+{
+	const struct upstream *upstream = data;
+	kc_autofree char *url = make_url(upstream, path);
+
+	return url ? kc_fetch_get(ctx, upstream->fetch, url, limit, out) : kc_error_no_memory();
+}
+
+static struct kc_error *get_file(struct kc_ctx *ctx, void *data, const char *path, const char *sha256, uint64_t size,
+				 const char *to, const char *what)
+{
+	const struct upstream *upstream = data;
+	kc_autofree char *url = make_url(upstream, path);
+
+	return url ? kc_fetch_file(ctx, upstream->fetch, url, sha256, size, to, what) : kc_error_no_memory();
+}
+
+struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
+{
+	static const struct option options[] = { { "root", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
+	const struct kc_fetch_options fetch_options = { 0 };
+	kc_autofetch struct kc_fetch *fetch = NULL;
+	struct kc_mirror_source source = { NULL, get, get_file };
+	struct kc_mirrored mirrored;
+	struct upstream upstream;
+	const char *root = NULL;
+	int option;
+
+	(void)terminal;
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option != 'r')
+			return kc_command_bad_option(option, argv);
+		root = optarg;
+	}
+	KC_TRY(kc_command_need_arguments(argc, 2, "URL DIR"));
+	if (strncmp(argv[optind], "http://", 7) && strncmp(argv[optind], "https://", 8))
+		return kc_error_new(KC_ERR_USAGE, "the URL begins with http:// or https://, not \"%.80s\"",
+				    argv[optind]);
+	KC_TRY(kc_fetch_new(ctx, &fetch_options, &fetch));
+	upstream = (struct upstream){ fetch, argv[optind] };
+	source.data = &upstream;
+	KC_TRY(kc_mirror_update(ctx, argv[optind + 1], &source, root, (int64_t)time(NULL), &mirrored));
+	printf("%zu feed%s, %zu targets; new: %zu lists, %zu patch files (%llu bytes)\n", mirrored.n_feeds,
+	       mirrored.n_feeds == 1 ? "" : "s", mirrored.n_targets, mirrored.n_new_lists, mirrored.n_new_blobs,
+	       (unsigned long long)mirrored.n_new_bytes);
+	return NULL;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files mirror*.c share; private to them. */
+#ifndef KC_REPO_MIRROR_INTERNAL_H
+#define KC_REPO_MIRROR_INTERNAL_H
+
+#include "repo/mirror.h"
+#include "repo/public_files.h"
+#include "repo/root.h"
+
+struct kc_mirror_names {
+	char **names;
+	size_t n_names;
+};
+void kc_mirror_names_clear(struct kc_mirror_names *names);
+
+struct kc_mirror_feed {
+	char *name;
+	struct kc_repo_client *client;
+	struct kc_mirror_names paths; /* of all targets */
+};
+
+struct kc_mirror {
+	struct kc_ctx *ctx;
+	const char *dir;
+	const struct kc_mirror_source *source;
+	int64_t now;
+	struct kc_mirrored *mirrored;
+	struct kc_buf anchor;
+	uint64_t anchor_version;
+	struct kc_mirror_feed *feeds;
+	size_t n_feeds;
+};
+
+/* "DIR/…" (caller frees; NULL when out of memory). */
+char *kc_mirror_path(const struct kc_mirror *mirror, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A file below DIR as a whole; makes its folder. */
+struct kc_error *kc_mirror_write(const struct kc_mirror *mirror, const char *name, const void *data, size_t size);
+
+/* The feed's metadata and lists, verified, into private/state. */
+struct kc_error *kc_mirror_feed_fetch(struct kc_mirror *mirror, const char *name, struct kc_mirror_feed *feed);
+/* The patch files that its lists name and that the mirror does not have, into public/blobs. */
+struct kc_error *kc_mirror_blobs_fetch(struct kc_mirror *mirror, struct kc_mirror_feed *feed);
+/* Lists, and the files made from them: nobody is led there yet. */
+struct kc_error *kc_mirror_feed_prepare(struct kc_mirror *mirror, struct kc_mirror_feed *feed,
+					struct kc_public_files *files);
+/* The metadata, from below to above; timestamp.json last. */
+struct kc_error *kc_mirror_feed_show(struct kc_mirror *mirror, const struct kc_mirror_feed *feed);
+void kc_mirror_feed_clear(struct kc_mirror_feed *feed);
+
+#define KC_CLEANUP_MIRROR_NAMES KC_CLEANUP(kc_mirror_names_clear)
+
+#endif
