@@ -34,6 +34,10 @@ static const struct kc_command commands[] = {
 	  "[--key KEY… | --export FILE | --import FILE] [--passphrase-file FILE]",
 	  "Makes a new root: other keys, or a later expiry; at once, or on the machine where the root keys are.",
 	  kc_repo_sign_root_run },
+	{ "verify", "DIR [--root FILE] [--key PUB]",
+	  "Checks a repository or a mirror as hosts do, and every patch file in it.", kc_repo_verify_run },
+	{ "mirror", "URL DIR [--root FILE]",
+	  "Copies a repository, verified; again: only what is new.", kc_repo_mirror_run },
 };
 
 static const struct kc_program program = {

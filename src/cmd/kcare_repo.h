@@ -19,5 +19,7 @@ struct kc_error *kc_repo_undeploy_run(struct kc_ctx *ctx, struct kc_terminal *te
 struct kc_error *kc_repo_feed_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_repo_refresh_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_repo_sign_root_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *kc_repo_verify_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 
 #endif
