@@ -165,8 +165,6 @@ static struct kc_error *add_folder(struct kc_ctx *ctx, struct kc_user_index *ind
 	n = scandir(dir, &names, is_patch_file, alphasort);
 	if (n < 0)
 		return kc_error_errno(KC_ERR_INPUT, errno, "cannot read the folder %s", dir);
-	if (!n)
-		kc_warning(ctx, "there are no patch files (*%s) in %s", FILE_SUFFIX, dir);
 	for (int i = 0; i < n; i++) {
 		kc_autofree char *path = err ? NULL : kc_path_join(dir, names[i]->d_name);
 

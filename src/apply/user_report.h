@@ -65,6 +65,22 @@ void kc_user_report_text(const struct kc_user_report *report, struct kc_buf *out
  */
 struct kc_error *kc_user_report_json(const struct kc_user_report *report, struct kc_buf *out);
 
+/*
+ * What is fixed in memory, by patch: one JSON object, {"results":[{"object":"libssl.so.3","buildid":"…","patchlvl":3,
+ * "type":"default","patchset":"U…","processes":[{"pid":1,"comm":"sshd"}],"patches":[{"cve":"CVE-…","name":"…",
+ * "description":"…","cvss":"…","cve-url":"…","patch-url":"…"}]}]}. Each CVE has an entry; unknown texts are null.
+ */
+struct kc_error *kc_user_report_patches_json(const struct kc_user_report *report, struct kc_buf *out);
+/*
+ * For each object name how many processes have it patched, ascending by name (caller frees the array; the names are the
+ * report's).
+ */
+struct kc_report_count {
+	const char *name;
+	size_t n_processes;
+};
+struct kc_error *kc_user_report_count(const struct kc_user_report *report, struct kc_report_count **counts, size_t *n);
+
 KC_DEFINE_CLEANUP(kc_cleanup_user_report, struct kc_user_report *, kc_user_report_free)
 #define kc_autouserreport KC_CLEANUP(kc_cleanup_user_report)
 

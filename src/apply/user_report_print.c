@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/array.h"
+
 KC_DEFINE_CLEANUP(cleanup_json, json_t *, json_decref)
 #define autojson KC_CLEANUP(cleanup_json)
 
@@ -230,5 +232,146 @@ struct kc_error *kc_user_report_json(const struct kc_user_report *report, struct
 		kc_buf_append_str(out, text);
 		kc_buf_append_str(out, "\n");
 	}
+	return out->failed ? kc_error_no_memory() : NULL;
+}
+
+/* ---- by patch ---- */
+
+/* It is in, and it counts. */
+static bool is_patched(const struct kc_report_object *object)
+{
+	return object->level && object->patch && !object->problem;
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+	return strcmp(((const struct kc_report_count *)a)->name, ((const struct kc_report_count *)b)->name);
+}
+
+static struct kc_report_count *need_count(struct kc_report_count **counts, size_t *n, const char *name)
+{
+	struct kc_report_count *added;
+
+	for (size_t i = 0; i < *n; i++)
+		if (!strcmp((*counts)[i].name, name))
+			return &(*counts)[i];
+	added = kc_array_add(counts, n);
+	if (added)
+		added->name = name;
+	return added;
+}
+
+struct kc_error *kc_user_report_count(const struct kc_user_report *report, struct kc_report_count **counts, size_t *n)
+{
+	for (size_t i = 0; i < report->n_processes; i++) {
+		const struct kc_report_process *process = &report->processes[i];
+
+		for (size_t k = 0; k < process->n_objects; k++) {
+			struct kc_report_count *count;
+
+			if (!is_patched(&process->objects[k]))
+				continue;
+			count = need_count(counts, n, process->objects[k].name);
+			if (!count)
+				return kc_error_no_memory();
+			count->n_processes++;
+		}
+	}
+	if (*n)
+		qsort(*counts, *n, sizeof(**counts), compare_counts);
+	return NULL;
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? json_text(text) : json_null();
+}
+
+static int append_fix(json_t *list, const struct kc_fix_info *fix, const char *cve)
+{
+	json_t *entry = json_object();
+
+	return json_array_append_new(list, entry) || json_object_set_new(entry, "cve", text_or_null(cve)) ||
+	       json_object_set_new(entry, "name", text_or_null(fix->name)) ||
+	       json_object_set_new(entry, "description", text_or_null(fix->description)) ||
+	       json_object_set_new(entry, "cvss", text_or_null(fix->cvss)) ||
+	       json_object_set_new(entry, "cve-url", text_or_null(fix->cve_url)) ||
+	       json_object_set_new(entry, "patch-url", text_or_null(fix->patch_url));
+}
+
+static json_t *json_fixes(const struct kc_manifest *manifest)
+{
+	autojson json_t *list = json_array();
+	int err = 0;
+
+	for (size_t i = 0; i < manifest->n_fixes; i++) {
+		const struct kc_fix_info *fix = &manifest->fixes[i];
+
+		for (size_t k = 0; k < fix->n_cves; k++)
+			err |= append_fix(list, fix, fix->cves[k]);
+		if (!fix->n_cves)
+			err |= append_fix(list, fix, NULL);
+	}
+	return err ? NULL : kc_steal(list);
+}
+
+/* The entry of a patch in `results`, which it gets when it is met first. NULL: out of memory. */
+static json_t *need_result(json_t *results, const struct kc_report_object *object)
+{
+	const struct kc_manifest *manifest = &object->patch->manifest;
+	json_t *result;
+	size_t i;
+
+	json_array_foreach(results, i, result) if (!strcmp(json_string_value(json_object_get(result, "hash")),
+							   object->patch->hash)) return result;
+	result = json_object();
+	if (json_array_append_new(results, result) ||
+	    json_object_set_new(result, "hash", json_string(object->patch->hash)) ||
+	    json_object_set_new(result, "object", json_text(object->name)) ||
+	    json_object_set_new(result, "buildid", json_text(object->build_id)) ||
+	    json_object_set_new(result, "patchlvl", json_integer(object->level)) ||
+	    json_object_set_new(result, "type", json_text(manifest->type)) ||
+	    json_object_set_new(result, "patchset", json_text(manifest->patchset)) ||
+	    json_object_set_new(result, "processes", json_array()) ||
+	    json_object_set_new(result, "patches", json_fixes(manifest)))
+		return NULL;
+	return result;
+}
+
+static int append_process(json_t *result, const struct kc_report_process *process)
+{
+	json_t *entry = json_object();
+
+	return json_array_append_new(json_object_get(result, "processes"), entry) ||
+	       json_object_set_new(entry, "pid", json_integer(process->pid)) ||
+	       json_object_set_new(entry, "comm", json_text(process->comm));
+}
+
+struct kc_error *kc_user_report_patches_json(const struct kc_user_report *report, struct kc_buf *out)
+{
+	autojson json_t *whole = json_object();
+	kc_autofree char *text = NULL;
+	json_t *results = json_array();
+
+	if (json_object_set_new(whole, "results", results))
+		return kc_error_no_memory();
+	for (size_t i = 0; i < report->n_processes; i++) {
+		const struct kc_report_process *process = &report->processes[i];
+
+		for (size_t k = 0; k < process->n_objects; k++) {
+			json_t *result;
+
+			if (!is_patched(&process->objects[k]))
+				continue;
+			result = need_result(results, &process->objects[k]);
+			if (!result || append_process(result, process))
+				return kc_error_no_memory();
+		}
+	}
+	text = json_dumps(whole, JSON_INDENT(2));
+	if (!text)
+		return kc_error_no_memory();
+	kc_buf_append_str(out, text);
+	kc_buf_append_str(out, "\n");
 	return out->failed ? kc_error_no_memory() : NULL;
 }

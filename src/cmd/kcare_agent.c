@@ -6,12 +6,21 @@
 #include "agent/update.h"
 #include "cmd/kcarectl.h"
 
-static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv, int *status)
+/* The sanitizer's leak check would trace this program, which then could not trace others. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
+static struct kc_error *run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv, int *status)
 {
 	KC_CLEANUP_KERNEL struct kc_kernel kernel = { 0 };
 	struct kcarectl_request request;
 
 	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
+	if (kcarectl_is_userspace(&request))
+		return kcarectl_userspace(ctx, terminal, &request);
 	if (!kcarectl_is_look(&request))
 		return kcarectl_change(ctx, &request, status);
 	KC_TRY(kc_kernel_read(ctx, &kernel));

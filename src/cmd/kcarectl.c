@@ -27,11 +27,12 @@ static bool is_unknown_kernel(const struct kc_error *err)
 	return err && kc_error_code(err) == KC_ERR_NOT_FOUND;
 }
 
-static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv, int *status)
+static struct kc_error *run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv, int *status)
 {
 	kc_autoerror struct kc_error *err = NULL;
 	struct kcarectl_request request;
 
+	(void)terminal;
 	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
 	if (!kcarectl_is_look(&request))
 		return run_agent(argv);

@@ -24,6 +24,13 @@ enum kcarectl_action {
 	KCARECTL_CHECK,
 	KCARECTL_SETTINGS, /* no action, but --set-… */
 	KCARECTL_UNLOAD,
+	KCARECTL_USERSPACE_UPDATE, /* from here on: processes */
+	KCARECTL_LIB_UPDATE,
+	KCARECTL_LIB_INFO,
+	KCARECTL_LIB_PATCH_INFO,
+	KCARECTL_LIB_UNLOAD,
+	KCARECTL_DISABLE_LIBCARE,
+	KCARECTL_ENABLE_LIBCARE, /* up to here */
 	KCARECTL_IMPORT_KEY,
 	KCARECTL_IMPORT_PATCH,
 	KCARECTL_CONFIRM,
@@ -38,7 +45,8 @@ struct kcarectl_request {
 	const char *path;		 /* of --import-key and --import-patch */
 	const char *prefix;		 /* of --prefix and --test; NULL: the configured one */
 	const char *patch_type, *sticky; /* of --set-patch-type and --set-sticky-patch, or NULL */
-	bool json, force, has_freezer;
+	const char *kinds;		 /* of --userspace-update; NULL: the configured ones */
+	bool json, force, has_freezer, is_automatic;
 	enum kc_freezer freezer;
 };
 
@@ -52,12 +60,17 @@ void kcarectl_print_help(void);
  */
 struct kc_error *kcarectl_look(struct kc_ctx *ctx, const struct kcarectl_request *request,
 			       const struct kc_kernel *kernel, int *status);
-/* Everything else. `*status` is the exit code of --check. */
+/* Everything else about the kernel. `*status` is the exit code of --check. */
 struct kc_error *kcarectl_change(struct kc_ctx *ctx, const struct kcarectl_request *request, int *status);
+/* All about processes. */
+struct kc_error *kcarectl_userspace(struct kc_ctx *ctx, struct kc_terminal *terminal,
+				    const struct kcarectl_request *request);
+bool kcarectl_is_userspace(const struct kcarectl_request *request);
 bool kcarectl_is_look(const struct kcarectl_request *request);
 
 /* What both main()s are, around what they do: the exit code. `run` gets the context and the command line. */
-typedef struct kc_error *kcarectl_run_fn(struct kc_ctx *ctx, int argc, char **argv, int *status);
+typedef struct kc_error *kcarectl_run_fn(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv,
+					 int *status);
 int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv);
 
 #endif

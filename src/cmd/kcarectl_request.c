@@ -16,6 +16,7 @@ enum {
 	OPTION_TEST,
 	OPTION_TYPE,
 	OPTION_STICKY,
+	OPTION_AUTO,
 };
 
 static const struct option options[] = {
@@ -28,6 +29,14 @@ static const struct option options[] = {
 	{ "smart-update", no_argument, NULL, KCARECTL_SMART_UPDATE },
 	{ "check", no_argument, NULL, KCARECTL_CHECK },
 	{ "unload", no_argument, NULL, KCARECTL_UNLOAD },
+	{ "userspace-update", optional_argument, NULL, KCARECTL_USERSPACE_UPDATE },
+	{ "lib-update", no_argument, NULL, KCARECTL_LIB_UPDATE },
+	{ "lib-info", no_argument, NULL, KCARECTL_LIB_INFO },
+	{ "lib-patch-info", no_argument, NULL, KCARECTL_LIB_PATCH_INFO },
+	{ "lib-unload", no_argument, NULL, KCARECTL_LIB_UNLOAD },
+	{ "disable-libcare", no_argument, NULL, KCARECTL_DISABLE_LIBCARE },
+	{ "enable-libcare", no_argument, NULL, KCARECTL_ENABLE_LIBCARE },
+	{ "auto", no_argument, NULL, OPTION_AUTO },
 	{ "import-key", required_argument, NULL, KCARECTL_IMPORT_KEY },
 	{ "import-patch", required_argument, NULL, KCARECTL_IMPORT_PATCH },
 	{ "confirm", no_argument, NULL, KCARECTL_CONFIRM },
@@ -49,7 +58,7 @@ static const struct option options[] = {
 void kcarectl_print_help(void)
 {
 	fputs("Usage: kcarectl OPTION…\n"
-	      "Shows and changes which patches the running kernel has.\n\n"
+	      "Shows and changes which patches the running kernel and processes have.\n\n"
 	      "  -i, --info            what is applied; with --json as JSON\n"
 	      "      --patch-info      every fix that is applied\n"
 	      "      --uname           the kernel release whose fixes this kernel has\n"
@@ -71,6 +80,14 @@ void kcarectl_print_help(void)
 	      "      --set-patch-type TYPE    default, extra or free: which choice of fixes, from the next update on\n"
 	      "      --set-sticky-patch DAY   stays at what was released until the end of that day: DDMMYYYY, DDMMYY,\n"
 	      "                               YYYY-MM-DD or KEY; \"\" goes on again\n"
+	      "      --userspace-update [KINDS]   downloads the newest patches for running processes and applies "
+	      "them;\n"
+	      "                        KINDS: libs, qemu or libs,qemu; --auto: the same for timers\n"
+	      "      --lib-update      patches all processes: libraries\n"
+	      "      --lib-info        which processes are patched, as JSON\n"
+	      "      --lib-patch-info  which patches they have and what those fix, as JSON\n"
+	      "      --lib-unload      takes the patches out of all processes\n"
+	      "      --disable-libcare, --enable-libcare   whether processes of this host are patched at all\n"
 	      "      --import-key PATH    trusts an author (a public key that 'kcare-build keygen' made) or a\n"
 	      "                           repository (its root.json)\n"
 	      "      --import-patch PATH  verifies a patch file, or those of a folder, and puts them into the cache\n"
@@ -132,6 +149,16 @@ static struct kc_error *set_action(struct kcarectl_request *request, int action)
 	return NULL;
 }
 
+/* "--userspace-update libs", as it is documented, and "--userspace-update=libs", which getopt knows. */
+static struct kc_error *set_userspace_update(struct kcarectl_request *request, char **argv)
+{
+	request->kinds = optarg;
+	if (!optarg && argv[optind] && *argv[optind] != '-')
+		request->kinds = argv[optind++];
+	optarg = NULL;
+	return set_action(request, KCARECTL_USERSPACE_UPDATE);
+}
+
 static struct kc_error *read_option(int option, char **argv, struct kcarectl_request *request, int *verbosity)
 {
 	switch (option) {
@@ -159,6 +186,11 @@ static struct kc_error *read_option(int option, char **argv, struct kcarectl_req
 	case OPTION_STICKY:
 		request->sticky = optarg;
 		return NULL;
+	case OPTION_AUTO:
+		request->is_automatic = true;
+		return NULL;
+	case KCARECTL_USERSPACE_UPDATE:
+		return set_userspace_update(request, argv);
 	case ':':
 	case '?':
 		return kc_command_bad_option(option, argv);
@@ -175,6 +207,11 @@ static bool is_update(const struct kcarectl_request *request)
 {
 	return request->action == KCARECTL_UPDATE || request->action == KCARECTL_AUTO_UPDATE ||
 	       request->action == KCARECTL_SMART_UPDATE;
+}
+
+static bool is_userspace_update(const struct kcarectl_request *request)
+{
+	return request->action == KCARECTL_USERSPACE_UPDATE || request->action == KCARECTL_LIB_UPDATE;
 }
 
 static struct kc_error *check_settings(struct kcarectl_request *request)
@@ -206,8 +243,12 @@ static struct kc_error *check_together(struct kcarectl_request *request)
 	if (request->has_freezer && !is_update(request) && request->action != KCARECTL_UNLOAD)
 		return kc_error_new(KC_ERR_USAGE, "--freezer goes with --update or --unload, not with --%s",
 				    request->option);
-	if (request->prefix && !is_update(request) && request->action != KCARECTL_CHECK)
+	if (request->prefix && !is_update(request) && !is_userspace_update(request) &&
+	    request->action != KCARECTL_CHECK)
 		return kc_error_new(KC_ERR_USAGE, "--prefix and --test go with --update or --check, not with --%s",
+				    request->option);
+	if (request->is_automatic && request->action != KCARECTL_USERSPACE_UPDATE)
+		return kc_error_new(KC_ERR_USAGE, "--auto goes with --userspace-update, not with --%s",
 				    request->option);
 	return NULL;
 }
@@ -224,6 +265,11 @@ struct kc_error *kcarectl_parse(struct kc_ctx *ctx, int argc, char **argv, struc
 		return kc_error_new(KC_ERR_USAGE, "'%s' is not an option; see 'kcarectl --help'", argv[optind]);
 	kc_ctx_set_log_level(ctx, (enum kc_log_level)verbosity);
 	return check_together(request);
+}
+
+bool kcarectl_is_userspace(const struct kcarectl_request *request)
+{
+	return request->action >= KCARECTL_USERSPACE_UPDATE && request->action <= KCARECTL_ENABLE_LIBCARE;
 }
 
 bool kcarectl_is_look(const struct kcarectl_request *request)
@@ -250,7 +296,7 @@ int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv)
 	if (!ctx)
 		return KC_EXIT_FAILED;
 	kc_terminal_open(&terminal, "kcarectl", ctx);
-	failed = kc_terminal_close(&terminal, run(ctx, argc, argv, &status));
+	failed = kc_terminal_close(&terminal, run(ctx, &terminal, argc, argv, &status));
 	/* --check sets the status that a failure has there */
 	return failed > KC_EXIT_FAILED || (failed && !status) ? failed : status;
 }

@@ -154,6 +154,37 @@ static const struct {
 	{ KC_ERR_INPUT, "bad input" },
 };
 
+/* "patched 3 processes; busy: 1; blacklisted: 2" */
+static void summarize(const struct libcare_outcome *outcome, const char *verb, struct kc_buf *summary,
+		      enum kc_error_code *worst, bool *needs_attention)
+{
+	kc_buf_printf(summary, "%s %zu process%s", verb, outcome->n_done, outcome->n_done == 1 ? "" : "es");
+	for (size_t i = 0; i < KC_ARRAY_SIZE(attention); i++) {
+		size_t n = outcome->n_by_exit[kc_error_code_exit(attention[i].code)];
+
+		if (!n)
+			continue;
+		kc_buf_printf(summary, "; %s: %zu", attention[i].name, n);
+		if (!*needs_attention)
+			*worst = attention[i].code;
+		*needs_attention = true;
+	}
+	if (outcome->n_blacklisted)
+		kc_buf_printf(summary, "; blacklisted: %zu", outcome->n_blacklisted);
+}
+
+struct kc_error *libcare_outcome_attention(const struct libcare_outcome *outcome, const char *verb)
+{
+	enum kc_error_code worst = KC_ERR_NOTHING;
+	kc_autobuf struct kc_buf summary = { 0 };
+	bool needs_attention = false;
+
+	summarize(outcome, verb, &summary, &worst, &needs_attention);
+	if (summary.failed)
+		return kc_error_no_memory();
+	return needs_attention ? kc_error_new(worst, "%s", summary.data) : NULL;
+}
+
 struct kc_error *libcare_outcome_finish(struct libcare_outcome *outcome, const struct libcare_targets *targets,
 					const char *verb)
 {
@@ -163,23 +194,18 @@ struct kc_error *libcare_outcome_finish(struct libcare_outcome *outcome, const s
 
 	if (!targets->all)
 		return kc_steal(outcome->single);
-	kc_buf_printf(&summary, "%s %zu process%s", verb, outcome->n_done, outcome->n_done == 1 ? "" : "es");
-	for (size_t i = 0; i < KC_ARRAY_SIZE(attention); i++) {
-		size_t n = outcome->n_by_exit[kc_error_code_exit(attention[i].code)];
-
-		if (!n)
-			continue;
-		kc_buf_printf(&summary, "; %s: %zu", attention[i].name, n);
-		if (!needs_attention)
-			worst = attention[i].code;
-		needs_attention = true;
-	}
-	if (outcome->n_blacklisted)
-		kc_buf_printf(&summary, "; blacklisted: %zu", outcome->n_blacklisted);
+	summarize(outcome, verb, &summary, &worst, &needs_attention);
 	if (summary.failed)
 		return kc_error_no_memory();
 	if (needs_attention || !outcome->n_done)
 		return kc_error_new(worst, "%s", summary.data);
 	puts(summary.data);
 	return NULL;
+}
+
+struct kc_error *libcare_report_collect(struct kc_ctx *ctx, const struct libcare_host *host,
+					const struct libcare_targets *targets, struct kc_user_report **report)
+{
+	return kc_user_report_collect(ctx, host->store, host->blacklist, targets->pids, targets->n_pids, !targets->all,
+				      report);
 }

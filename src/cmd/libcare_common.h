@@ -7,6 +7,7 @@
 #define KC_CMD_LIBCARE_COMMON_H
 
 #include "apply/user_choose.h"
+#include "apply/user_report.h"
 #include "cmd/command.h"
 
 /* The subcommands, as cmd/command.h calls them. */
@@ -70,6 +71,12 @@ bool libcare_outcome_matters(const struct libcare_outcome *outcome);
  */
 struct kc_error *libcare_outcome_finish(struct libcare_outcome *outcome, const struct libcare_targets *targets,
 					const char *verb);
+/* Only what needs attention, as an error with that message; else NULL. For `-p all`. */
+struct kc_error *libcare_outcome_attention(const struct libcare_outcome *outcome, const char *verb);
+
+/* Who is patched; one process is in the report also when it has nothing to tell. */
+struct kc_error *libcare_report_collect(struct kc_ctx *ctx, const struct libcare_host *host,
+					const struct libcare_targets *targets, struct kc_user_report **report);
 
 #define KC_CLEANUP_LIBCARE_HOST KC_CLEANUP(libcare_host_clear)
 #define KC_CLEANUP_LIBCARE_TARGETS KC_CLEANUP(libcare_targets_clear)

@@ -11,10 +11,9 @@
 #include "agent/root_file.h"
 #include "base/array.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "cmd/command.h"
+#include "cmd/systemd.h"
 
-#define PATH_SYSTEMD "/run/systemd/system" /* sd_booted(3) */
 #define PATH_CRON "/etc/cron.d"
 #define PATH_MACHINE_ID "/etc/machine-id"
 
@@ -42,44 +41,6 @@ static const struct schedule *our_schedule(void)
 		if (!strcmp(program_invocation_short_name, schedules[i].program))
 			return &schedules[i];
 	return &schedules[0];
-}
-
-/* ---- systemd ---- */
-
-static struct kc_error *is_systemd_host(bool *is)
-{
-	kc_autofree char *path = kc_user_path(PATH_SYSTEMD);
-
-	if (!path)
-		return kc_error_no_memory();
-	*is = !access(path, F_OK);
-	return NULL;
-}
-
-/* `verb` is enable or disable. Of an image (KCARE_ROOT) only the files are changed. */
-static struct kc_error *run_systemctl(const char *verb, const char *timer)
-{
-	const char *root = secure_getenv("KCARE_ROOT");
-	kc_autofree char *where = NULL;
-	kc_autobuf struct kc_buf output = { 0 };
-	int code, err;
-
-	if (asprintf(&where, root ? "--root=%s" : "--now", root ? root : "") < 0) {
-		where = NULL;
-		return kc_error_no_memory();
-	}
-	err = kc_process_run(
-		&(struct kc_process){ .argv = (const char *[]){ "systemctl", "--quiet", where, verb, timer, NULL },
-				      .output = &output },
-		&code);
-	if (err)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot run systemctl");
-	while (output.size && output.data[output.size - 1] == '\n')
-		output.data[--output.size] = '\0';
-	if (code)
-		return kc_error_new(KC_ERR_SYSTEM, "systemctl %s %s: %s", verb, timer,
-				    output.size ? output.data : "it failed and does not say why");
-	return NULL;
 }
 
 /* ---- cron ---- */
@@ -177,10 +138,10 @@ static struct kc_error *init(struct kc_ctx *ctx, struct kc_terminal *terminal, i
 	(void)ctx;
 	(void)terminal;
 	KC_TRY(take_no_arguments(argc, argv));
-	KC_TRY(is_systemd_host(&is_systemd));
+	KC_TRY(systemd_is_here(&is_systemd));
 	if (!is_systemd)
 		return write_cron_file(schedule);
-	KC_TRY(run_systemctl("enable", schedule->timer));
+	KC_TRY(systemd_set("enable", schedule->timer));
 	printf("Updates of %s: every 4 hours, by %s\n", schedule->what, schedule->timer);
 	/* from the time before systemd: it would be done twice */
 	KC_TRY(remove_cron_file(schedule, &was_there));
@@ -197,9 +158,9 @@ static struct kc_error *disable(struct kc_ctx *ctx, struct kc_terminal *terminal
 	(void)ctx;
 	(void)terminal;
 	KC_TRY(take_no_arguments(argc, argv));
-	KC_TRY(is_systemd_host(&is_systemd));
+	KC_TRY(systemd_is_here(&is_systemd));
 	if (is_systemd)
-		KC_TRY(run_systemctl("disable", schedule->timer));
+		KC_TRY(systemd_set("disable", schedule->timer));
 	KC_TRY(remove_cron_file(schedule, &was_there));
 	printf("No automatic updates of %s\n", schedule->what);
 	return NULL;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* libcare-ctl info: who is patched, and who is not although a patch is known. */
-#include "apply/user_report.h"
 #include "cmd/libcare_common.h"
 
 static struct kc_error *print_report(struct kc_ctx *ctx, const struct libcare_targets *targets, bool json)
@@ -10,8 +9,7 @@ static struct kc_error *print_report(struct kc_ctx *ctx, const struct libcare_ta
 	kc_autobuf struct kc_buf out = { 0 };
 
 	KC_TRY(libcare_host_load(ctx, NULL, &host));
-	KC_TRY(kc_user_report_collect(ctx, host.store, host.blacklist, targets->pids, targets->n_pids, !targets->all,
-				      &report));
+	KC_TRY(libcare_report_collect(ctx, &host, targets, &report));
 	if (!targets->all && !report->n_processes)
 		return kc_error_new(KC_ERR_NO_PROCESS, "pid %d: there is no such process, or it is a kernel thread",
 				    targets->pids[0]);

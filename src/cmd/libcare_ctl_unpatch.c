@@ -2,14 +2,6 @@
 /* libcare-ctl unpatch: restores the original code of one process or of all. */
 #include "cmd/libcare_switch.h"
 
-static struct kc_error *unpatch(struct kc_ctx *ctx, const struct libcare_switch *run, pid_t pid,
-				struct kc_user_result *result)
-{
-	struct kc_user_options options = { .wait_ms = run->wait_ms };
-
-	return kc_user_unpatch(ctx, pid, run->argument, &options, result);
-}
-
 struct kc_error *libcare_unpatch_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	KC_CLEANUP_LIBCARE_SWITCH struct libcare_switch run = { 0 };
@@ -18,5 +10,5 @@ struct kc_error *libcare_unpatch_run(struct kc_ctx *ctx, struct kc_terminal *ter
 	if (argc - optind > 1)
 		return kc_command_need_arguments(argc, 1, "at most one PATCHSET");
 	KC_TRY(libcare_host_load(ctx, NULL, &run.host));
-	return libcare_switch_run(ctx, terminal, &run, "unpatched", unpatch);
+	return libcare_switch_run(ctx, terminal, &run, "unpatched", libcare_unpatch_process);
 }

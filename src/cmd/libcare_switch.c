@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-#define WAIT_MS 1000
-
 void libcare_switch_clear(struct libcare_switch *run)
 {
 	libcare_targets_clear(&run->targets);
@@ -21,7 +19,7 @@ struct kc_error *libcare_switch_parse(struct kc_ctx *ctx, int argc, char **argv,
 	const char *pid = NULL;
 	int option;
 
-	run->wait_ms = WAIT_MS;
+	run->wait_ms = LIBCARE_WAIT_MS;
 	while ((option = getopt_long(argc, argv, ":p:w:", options, NULL)) != -1) {
 		if (option == 'p')
 			pid = optarg;
@@ -47,21 +45,43 @@ static void tell(pid_t pid, const char *done, const struct kc_user_result *resul
 	putchar('\n');
 }
 
+struct kc_error *libcare_patch_process(struct kc_ctx *ctx, const struct libcare_switch *run, pid_t pid,
+				       struct kc_user_result *result)
+{
+	struct kc_user_policy policy = libcare_host_policy(&run->host, run->wait_ms);
+
+	return kc_user_apply(ctx, &policy, pid, result);
+}
+
+struct kc_error *libcare_unpatch_process(struct kc_ctx *ctx, const struct libcare_switch *run, pid_t pid,
+					 struct kc_user_result *result)
+{
+	struct kc_user_options options = { .wait_ms = run->wait_ms };
+
+	return kc_user_unpatch(ctx, pid, run->argument, &options, result);
+}
+
+void libcare_switch_all(struct kc_ctx *ctx, struct kc_terminal *terminal, const struct libcare_switch *run,
+			const char *done, libcare_switch_fn *switch_process, struct libcare_outcome *outcome)
+{
+	for (size_t i = 0; i < run->targets.n_pids; i++) {
+		struct kc_user_result result = { 0 };
+		pid_t pid = run->targets.pids[i];
+		struct kc_error *err = switch_process(ctx, run, pid, &result);
+
+		if (!err && done)
+			tell(pid, done, &result);
+		libcare_outcome_add(ctx, terminal, outcome, &run->targets, pid, err);
+	}
+}
+
 struct kc_error *libcare_switch_run(struct kc_ctx *ctx, struct kc_terminal *terminal, const struct libcare_switch *run,
 				    const char *done, libcare_switch_fn *switch_process)
 {
 	struct libcare_outcome outcome = { 0 };
 	struct kc_error *err;
 
-	for (size_t i = 0; i < run->targets.n_pids; i++) {
-		struct kc_user_result result = { 0 };
-		pid_t pid = run->targets.pids[i];
-
-		err = switch_process(ctx, run, pid, &result);
-		if (!err)
-			tell(pid, done, &result);
-		libcare_outcome_add(ctx, terminal, &outcome, &run->targets, pid, err);
-	}
+	libcare_switch_all(ctx, terminal, run, done, switch_process, &outcome);
 	err = libcare_outcome_matters(&outcome) ? libcare_host_update_cvelist(ctx, &run->host) : NULL;
 	if (err && outcome.single) { /* what happened to the process comes first */
 		kc_terminal_error(terminal, err);
