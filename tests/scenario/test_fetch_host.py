@@ -327,3 +327,13 @@ def test_progress_is_shown_on_a_terminal_only(serve, fetch, path):
     assert "downloading" in out
     path.unlink()
     assert "downloading" not in fetch.file(server.url, path).err
+
+
+def test_helper_that_keeps_its_privileges_does_nothing(serve, fetch):
+    """Root of a user namespace that has no other user."""
+    need_root("a user namespace")
+    need_program("unshare", "util-linux")
+    server = serve(from_first_byte)
+    expect(fetch.get(server.url, prefix=["unshare", "--user", "--map-root-user"]), FAILED,
+           "system: kcare-fetch cannot work: cannot give up the groups of root: Operation not permitted")
+    assert not server.requests
