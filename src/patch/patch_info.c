@@ -26,10 +26,25 @@ static const char *or_unknown(const char *text)
 	return text && *text ? text : "N/A";
 }
 
+/* A line break would end the field, and an empty line the paragraph. */
+static void append_line(struct kc_buf *text, const char *value)
+{
+	size_t begin = text->size;
+
+	kc_buf_append_str(text, or_unknown(value));
+	for (size_t i = begin; i < text->size; i++)
+		if (text->data[i] == '\n')
+			text->data[i] = ' ';
+	kc_buf_append_str(text, "\n");
+}
+
 void kc_patch_info_fix(struct kc_buf *text, const struct kc_fix_info *fix, const char *effective_version)
 {
-	kc_buf_printf(text, "\nkpatch-name: %s\nkpatch-description: %s\nkpatch-kernel: %s\nkpatch-cve: ",
-		      or_unknown(fix->name), or_unknown(fix->description), effective_version);
+	kc_buf_append_str(text, "\nkpatch-name: ");
+	append_line(text, fix->name);
+	kc_buf_append_str(text, "kpatch-description: ");
+	append_line(text, fix->description);
+	kc_buf_printf(text, "kpatch-kernel: %s\nkpatch-cve: ", effective_version);
 	for (size_t i = 0; i < fix->n_cves; i++)
 		kc_buf_printf(text, "%s%s", i ? " " : "", fix->cves[i]);
 	kc_buf_printf(text, "%s\nkpatch-cvss: %s\nkpatch-cve-url: %s\nkpatch-patch-url: %s\n", fix->n_cves ? "" : "N/A",
