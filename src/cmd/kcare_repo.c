@@ -31,13 +31,13 @@ static const struct kc_command commands[] = {
 	  kc_repo_refresh_run },
 	{ "sign-root",
 	  "DIR | FILE  [--rotate ROLE…] [--renew] [--add-root-key PUB…] [--remove-root-key KEYID…] [--threshold N] "
-	  "[--key KEY… | --export FILE | --import FILE] [--passphrase-file FILE]",
+	  "[--key KEY… | --export FILE | --import FILE] [--passphrase-file FILE | --no-passphrase]",
 	  "Makes a new root: other keys, or a later expiry; at once, or on the machine where the root keys are.",
 	  kc_repo_sign_root_run },
 	{ "verify", "DIR [--root FILE] [--key PUB]",
 	  "Checks a repository or a mirror as hosts do, and every patch file in it.", kc_repo_verify_run },
-	{ "mirror", "URL DIR [--root FILE]",
-	  "Copies a repository, verified; again: only what is new.", kc_repo_mirror_run },
+	{ "mirror", "URL DIR [--root FILE]", "Copies a repository, verified; again: only what is new.",
+	  kc_repo_mirror_run },
 };
 
 static const struct kc_program program = {

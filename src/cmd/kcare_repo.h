@@ -21,5 +21,11 @@ struct kc_error *kc_repo_refresh_run(struct kc_ctx *ctx, struct kc_terminal *ter
 struct kc_error *kc_repo_sign_root_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_repo_verify_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
 struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv);
+/*
+ * The passphrase of a new root key: the first line of the file, none, or else what the terminal is asked for. Wiped by
+ * the caller.
+ */
+struct kc_error *kc_repo_new_passphrase(struct kc_ctx *ctx, const char *path, bool without, struct kc_buf *passphrase);
+void kc_repo_wipe(struct kc_buf *secret);
 
 #endif

@@ -18,7 +18,7 @@ static void clear_request(struct request *request)
 	free(request->authors);
 }
 
-static void wipe(struct kc_buf *secret)
+void kc_repo_wipe(struct kc_buf *secret)
 {
 	if (secret->data)
 		explicit_bzero(secret->data, secret->size);
@@ -57,7 +57,7 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 /* Twice: a root key whose passphrase has a typing error is lost. */
 static struct kc_error *ask_passphrase(struct kc_ctx *ctx, struct kc_buf *passphrase)
 {
-	KC_CLEANUP(wipe) struct kc_buf again = { 0 };
+	KC_CLEANUP(kc_repo_wipe) struct kc_buf again = { 0 };
 	struct kc_error *err = kc_ask(ctx, "new passphrase for the root key", passphrase);
 
 	if (!err)
@@ -67,6 +67,15 @@ static struct kc_error *ask_passphrase(struct kc_ctx *ctx, struct kc_buf *passph
 	if (again.size != passphrase->size || memcmp(again.data, passphrase->data, again.size))
 		return kc_error_new(KC_ERR_USAGE, "the passphrases differ; nothing was made");
 	return NULL;
+}
+
+struct kc_error *kc_repo_new_passphrase(struct kc_ctx *ctx, const char *path, bool without, struct kc_buf *passphrase)
+{
+	if (path && without)
+		return kc_error_new(KC_ERR_USAGE, "--passphrase-file and --no-passphrase exclude each other");
+	if (path)
+		return kc_terminal_read_passphrase(path, passphrase);
+	return without ? NULL : ask_passphrase(ctx, passphrase);
 }
 
 static void print_next_steps(const char *dir, const struct request *request)
@@ -91,7 +100,7 @@ static void print_next_steps(const char *dir, const struct request *request)
 struct kc_error *kc_repo_init_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	KC_CLEANUP(clear_request) struct request request = { 0 };
-	KC_CLEANUP(wipe) struct kc_buf passphrase = { 0 };
+	KC_CLEANUP(kc_repo_wipe) struct kc_buf passphrase = { 0 };
 	struct kc_repository_options options = { 0 };
 
 	(void)terminal;
@@ -99,12 +108,7 @@ struct kc_error *kc_repo_init_run(struct kc_ctx *ctx, struct kc_terminal *termin
 	if (!request.keys_dir)
 		return kc_error_new(KC_ERR_USAGE, "name a folder for the root key, apart from the repository, with "
 						  "--keys");
-	if (request.passphrase_path && request.without_passphrase)
-		return kc_error_new(KC_ERR_USAGE, "--passphrase-file and --no-passphrase exclude each other");
-	if (request.passphrase_path)
-		KC_TRY(kc_terminal_read_passphrase(request.passphrase_path, &passphrase));
-	else if (!request.without_passphrase)
-		KC_TRY(ask_passphrase(ctx, &passphrase));
+	KC_TRY(kc_repo_new_passphrase(ctx, request.passphrase_path, request.without_passphrase, &passphrase));
 	options.keys_dir = request.keys_dir;
 	options.passphrase = passphrase.data;
 	options.authors = (char *const *)request.authors;

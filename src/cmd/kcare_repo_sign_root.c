@@ -25,9 +25,11 @@ struct request {
 	bool rotated[KC_ROLE_COUNT];
 	bool is_renewed;
 	unsigned threshold;
+	bool without_passphrase;
 	uint64_t version; /* of the root before */
 	/* --rotate root: the key that takes the place of the first --key; NULL: none was made */
-	char *new_key, *new_public;
+	char *new_path, *new_public;
+	struct kc_key *new_key;
 };
 
 static void clear_request(struct request *request)
@@ -35,8 +37,9 @@ static void clear_request(struct request *request)
 	free(request->keys);
 	free(request->added);
 	free(request->removed);
-	free(request->new_key);
+	free(request->new_path);
 	free(request->new_public);
+	kc_key_free(request->new_key);
 }
 
 #define CLEANUP_REQUEST KC_CLEANUP(clear_request)
@@ -83,6 +86,9 @@ static struct kc_error *set_option(struct request *request, int option, const ch
 	case 'i':
 		request->import_path = value;
 		break;
+	case 'n':
+		request->without_passphrase = true;
+		break;
 	default:
 		request->passphrase_path = value;
 	}
@@ -101,6 +107,7 @@ static struct kc_error *read_options(struct request *request, int argc, char **a
 		{ "export", required_argument, NULL, 'e' },
 		{ "import", required_argument, NULL, 'i' },
 		{ "passphrase-file", required_argument, NULL, 'p' },
+		{ "no-passphrase", no_argument, NULL, 'n' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -126,7 +133,8 @@ static bool has_changes(const struct request *request)
 
 static struct kc_error *check_for_file(const struct request *request)
 {
-	if (has_changes(request) || request->export_path || request->import_path || request->passphrase_path)
+	if (has_changes(request) || request->export_path || request->import_path || request->passphrase_path ||
+	    request->without_passphrase)
 		return kc_error_new(KC_ERR_USAGE,
 				    "%s is a file: it is shown, and signed with --key; all else is for the folder of a "
 				    "repository",
@@ -189,15 +197,10 @@ static struct kc_error *show(const struct kc_root_request *request)
 	return NULL;
 }
 
-static struct kc_error *sign(struct kc_ctx *ctx, const char *key_path, struct kc_root_request *request)
+static struct kc_error *sign(const struct kc_key *key, const char *key_path, struct kc_root_request *request)
 {
-	kc_autokey struct kc_key *key = NULL;
-	struct kc_error *err;
+	struct kc_error *err = kc_root_request_sign(request, key);
 
-	/* the passphrase is asked for below what it would sign */
-	fflush(stdout);
-	KC_TRY(kc_key_load(ctx, key_path, &key));
-	err = kc_root_request_sign(request, key);
 	if (err)
 		return kc_error_prefix(err, "%s", key_path);
 	printf("signed by %s\n", kc_key_id(key));
@@ -207,9 +210,15 @@ static struct kc_error *sign(struct kc_ctx *ctx, const char *key_path, struct kc
 static struct kc_error *sign_all(struct kc_ctx *ctx, const struct request *request,
 				 struct kc_root_request *root_request)
 {
-	for (size_t i = 0; i < request->n_keys; i++)
-		KC_TRY(sign(ctx, request->keys[i], root_request));
-	return request->new_key ? sign(ctx, request->new_key, root_request) : NULL;
+	/* the passphrase is asked for below what it would sign */
+	fflush(stdout);
+	for (size_t i = 0; i < request->n_keys; i++) {
+		kc_autokey struct kc_key *key = NULL;
+
+		KC_TRY(kc_key_load(ctx, request->keys[i], &key));
+		KC_TRY(sign(key, request->keys[i], root_request));
+	}
+	return request->new_key ? sign(request->new_key, request->new_path, root_request) : NULL;
 }
 
 static struct kc_error *write_request(const char *path, const struct kc_root_request *request)
@@ -234,34 +243,48 @@ static struct kc_error *read_request(const char *path, struct kc_root_request *r
 
 /* ---- the root key is at hand ---- */
 
+static struct kc_error *answer_passphrase(void *data, const char *question, struct kc_buf *secret)
+{
+	const struct kc_buf *passphrase = data;
+
+	(void)question;
+	kc_buf_append(secret, passphrase->data, passphrase->size);
+	return secret->failed ? kc_error_no_memory() : NULL;
+}
+
+/* The key that was just made: its passphrase is known. */
+static struct kc_error *load_new_key(struct request *request, struct kc_buf *passphrase)
+{
+	kc_autoctx struct kc_ctx *own = kc_ctx_new();
+
+	if (!own)
+		return kc_error_no_memory();
+	kc_ctx_set_ask(own, answer_passphrase, passphrase);
+	return kc_key_load(own, request->new_path, &request->new_key);
+}
+
 /* Beside the key that it replaces: on the same medium, under the number of the first root that has it. */
 static struct kc_error *make_root_key(struct kc_ctx *ctx, struct request *request, char replaced[KC_KEYID_SIZE])
 {
 	const char *old_path = request->keys[0], *slash = strrchr(old_path, '/');
 	kc_autofree char *dir =
 		slash ? strndup(old_path, (size_t)(slash - old_path) + (slash == old_path)) : strdup(".");
-	kc_autobuf struct kc_buf passphrase = { 0 };
+	KC_CLEANUP(kc_repo_wipe) struct kc_buf passphrase = { 0 };
 	kc_autokey struct kc_key *old = NULL;
 	char name[32], keyid[KC_KEYID_SIZE];
-	struct kc_error *err;
 
+	snprintf(name, sizeof(name), "root-%llu", (unsigned long long)request->version + 1);
 	if (!dir)
 		return kc_error_no_memory();
 	KC_TRY(kc_key_load(ctx, old_path, &old));
 	memcpy(replaced, kc_key_id(old), KC_KEYID_SIZE);
-	if (request->passphrase_path)
-		KC_TRY(kc_terminal_read_passphrase(request->passphrase_path, &passphrase));
-	snprintf(name, sizeof(name), "root-%llu", (unsigned long long)request->version + 1);
-	err = kc_key_generate(ctx, dir, name, passphrase.data, keyid);
-	if (passphrase.data)
-		explicit_bzero(passphrase.data, passphrase.size);
-	if (err)
-		return err;
-	if (asprintf(&request->new_key, "%s/%s.key", dir, name) < 0)
-		request->new_key = NULL;
+	KC_TRY(kc_repo_new_passphrase(ctx, request->passphrase_path, request->without_passphrase, &passphrase));
+	KC_TRY(kc_key_generate(ctx, dir, name, passphrase.data, keyid));
+	if (asprintf(&request->new_path, "%s/%s.key", dir, name) < 0)
+		request->new_path = NULL;
 	if (asprintf(&request->new_public, "%s/%s.pub", dir, name) < 0)
 		request->new_public = NULL;
-	return request->new_key && request->new_public ? NULL : kc_error_no_memory();
+	return request->new_path && request->new_public ? load_new_key(request, &passphrase) : kc_error_no_memory();
 }
 
 /* --rotate root is --add-root-key NEW --remove-root-key OLD. */
@@ -302,8 +325,8 @@ static void forget(struct kc_ctx *ctx, const struct request *request)
 	if (err || version != request->version)
 		return;
 	kc_error_free(kc_root_discard(ctx, request->place));
-	if (request->new_key)
-		unlink(request->new_key);
+	if (request->new_path)
+		unlink(request->new_path);
 	if (request->new_public)
 		unlink(request->new_public);
 }
@@ -321,9 +344,8 @@ static struct kc_error *change_here(struct kc_ctx *ctx, struct request *request)
 		forget(ctx, request);
 		return err;
 	}
-	if (request->new_key)
-		printf("the root key is %s from now on%s; %s signs nothing any more\n", request->new_key,
-		       request->passphrase_path ? "" : " (no passphrase: keep it where only you are)",
+	if (request->new_path)
+		printf("the root key is %s from now on; %s signs nothing any more\n", request->new_path,
 		       request->keys[0]);
 	return NULL;
 }

@@ -75,9 +75,17 @@ def test_the_root_key_is_rotated_by_one_command(publisher):
     must_verify(publisher)
 
 
+def test_a_new_root_key_has_a_passphrase_or_is_said_to_have_none(publisher):
+    done = sign_root(publisher, publisher.repository, "--rotate", "root", "--key", publisher.offline / "root.key",
+                     prefix=["setsid", "-w"])
+    assert done.code == INPUT and "--passphrase-file FILE or --no-passphrase would do without asking" in done.err, done
+    assert not list(publisher.offline.glob("root-2.*"))
+
+
 def test_all_keys_at_once(publisher):
     before = current_root(publisher)
-    done = sign_root(publisher, publisher.repository, "--rotate", "all", "--key", publisher.offline / "root.key")
+    done = sign_root(publisher, publisher.repository, "--rotate", "all", "--key", publisher.offline / "root.key",
+                     "--no-passphrase")
     assert done.code == DONE, done
     assert all(key_of(before, role) != key_of(current_root(publisher), role) for role in ["root", *ONLINE])
     must_verify(publisher)
@@ -154,7 +162,8 @@ def test_lost_online_keys_are_replaced(publisher):
 def test_a_refused_rotation_leaves_nothing_behind(publisher, tmp_path):
     publisher.must("kcare-build", "keygen", tmp_path / "stranger")
     before = sorted(path.relative_to(publisher.folder) for path in publisher.folder.rglob("*"))
-    done = sign_root(publisher, publisher.repository, "--rotate", "all", "--key", tmp_path / "stranger/author.key")
+    done = sign_root(publisher, publisher.repository, "--rotate", "all", "--key", tmp_path / "stranger/author.key",
+                     "--no-passphrase")
     assert done.code == USAGE and "is not the id of a root key of root 1" in done.err, done
     assert before == sorted(path.relative_to(publisher.folder) for path in publisher.folder.rglob("*"))
     must_verify(publisher)
@@ -182,6 +191,7 @@ def test_an_altered_request_is_refused_where_it_is_signed(publisher, tmp_path):
     (["--threshold", "0", "--key", "K"], "the threshold is a number from 1 on"),
     (["--threshold", "2", "--key", "ROOT"], "2 signatures would be needed, but there would be only 1 root keys"),
     (["--remove-root-key", "f00", "--key", "ROOT"], "f00 is not the id of a root key"),
+    (["--rotate", "root", "--key", "ROOT", "--no-passphrase", "--passphrase-file", "F"], "exclude each other"),
     (["--frobnicate"], "there is no option"),
 ])
 def test_wrong_arguments(publisher, arguments, text):
