@@ -51,12 +51,13 @@ static struct kc_error *open_file(struct kc_body *body, struct stat *st)
 	body->fd = openat(body->dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (body->fd < 0 && errno == ELOOP)
 		return kc_error_new(KC_ERR_PERMISSION, "%s is a link; remove it", body->path);
-	if (body->fd < 0 || fstat(body->fd, st) < 0)
+	if (body->fd < 0)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", body->path);
+	/* a run that fails removes the file before it unlocks it */
+	if (flock(body->fd, LOCK_EX | LOCK_NB) < 0 || fstat(body->fd, st) < 0 || st->st_nlink == 0)
+		return kc_error_new(KC_ERR_LOCKED, "another run is downloading %s", body->path);
 	if (!S_ISREG(st->st_mode) || st->st_nlink != 1 || st->st_uid != geteuid() || !is_ours(st))
 		return kc_error_new(KC_ERR_PERMISSION, "%s is not a file of ours alone; remove it", body->path);
-	if (flock(body->fd, LOCK_EX | LOCK_NB) < 0)
-		return kc_error_new(KC_ERR_LOCKED, "another run is downloading %s", body->path);
 	return NULL;
 }
 

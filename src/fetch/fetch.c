@@ -360,12 +360,21 @@ static struct kc_error *fetch_and_check(struct download *download, const char *s
 	return kc_body_check(&download->body, sha256);
 }
 
+static bool is_about_content(const struct kc_error *err)
+{
+	return kc_error_code(err) == KC_ERR_CORRUPT || kc_error_code(err) == KC_ERR_LIMIT;
+}
+
+/* Can the next run go on with it? */
+static bool is_worth_keeping(const struct download *download, const struct kc_error *err)
+{
+	return download->body.at > 0 && !is_about_content(err);
+}
+
 /* A file that was continued can turn out to be made of two: then from the start, once. */
 static bool is_worth_a_new_start(const struct download *download, const struct kc_error *err)
 {
-	return download->body.is_resumed &&
-	       (kc_error_code(err) == KC_ERR_CORRUPT || kc_error_code(err) == KC_ERR_LIMIT ||
-		download->end.outcome == KC_FETCH_BAD_RANGE);
+	return download->body.is_resumed && (is_about_content(err) || download->end.outcome == KC_FETCH_BAD_RANGE);
 }
 
 struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
@@ -385,7 +394,7 @@ struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const
 	}
 	if (what && !err)
 		kc_progress(ctx, what, (unsigned long)size, (unsigned long)size);
-	if (err && kc_error_code(err) == KC_ERR_CORRUPT)
+	if (err && !is_worth_keeping(&download, err))
 		kc_body_remove(&download.body);
 	return err;
 }

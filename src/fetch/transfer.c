@@ -272,6 +272,9 @@ static const char *describe(const struct exchange *exchange, CURLcode code)
 {
 	if (code == CURLE_OUT_OF_MEMORY && was_asked(exchange->curl))
 		return "the headers of the answer do not end";
+	/* libcurl would show the proxy with its password */
+	if (!strncmp(exchange->curl_error, "Unsupported proxy", 17))
+		return "the address of the proxy cannot be read";
 	return *exchange->curl_error ? exchange->curl_error : curl_easy_strerror(code);
 }
 

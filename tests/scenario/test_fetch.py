@@ -314,7 +314,7 @@ def test_redirect_elsewhere_is_refused(serve, fetch, to, path):
     where = where if "://" in where else f"http:{where}"
     for result in (fetch.get(server.url), fetch.file(server.url, path)):
         expect(result, REFUSED, f"redirect: {server.url}: the server redirects to {where}; only redirects on the same")
-    assert len(server.requests) == 2 and not other.requests and path.read_bytes() == b""
+    assert len(server.requests) == 2 and not other.requests and not path.exists()
 
 
 def test_redirect_in_a_circle(serve, fetch):
@@ -425,6 +425,16 @@ def test_part_that_nobody_asked_for(serve, fetch):
     expect(fetch.get(server.url), NETWORK, "server: ", "answers with another part")
 
 
+def test_nothing_came(serve, fetch, path, partial):
+    """No empty file is left, and an earlier part stays."""
+    server = serve(lambda request: answer(b"", "404 Not Found"))
+    expect(fetch.file(server.url, path), FAILED, "not-found: ")
+    assert not path.exists()
+    partial(CONTENT[:1000])
+    expect(fetch.file(server.url, path), FAILED, "not-found: ")
+    assert path.read_bytes() == CONTENT[:1000]
+
+
 def test_server_without_ranges(serve, fetch, path, partial):
     server = serve(lambda request: answer(CONTENT))
     partial(CONTENT[:1000])
@@ -450,7 +460,7 @@ def test_wrong_content_after_wrong_partial(serve, fetch, path, partial):
 def test_wrong_length(serve, fetch, path, size, name):
     server = serve(lambda request: answer((CONTENT + b"x")[:size]))
     expect(fetch.file(server.url, path), INPUT, f"{name}: {server.url}: ")
-    assert len(server.requests) == 1
+    assert len(server.requests) == 1 and not path.exists()
 
 
 def test_short_content_without_a_length(serve, fetch, path):

@@ -186,6 +186,13 @@ def test_password_of_a_proxy(serve, fetch):
     assert "secret" not in result.err
 
 
+@pytest.mark.parametrize("proxy", ["http://me:secret@[bad", "gopher://me:secret@127.0.0.1", "http://me:secret@a b"])
+def test_proxy_that_is_no_address(fetch, proxy):
+    result = fetch.get("http://example.org/", tries=1, http_proxy=proxy)
+    expect(result, NETWORK, "network: http://example.org/: ", "proxy")
+    assert "secret" not in result.err
+
+
 def test_password_of_an_address_is_not_shown(serve, fetch):
     server = serve(lambda request: answer(b"", "403 Forbidden"))
     result = fetch.get(server.url.replace("127", "me:secret@127") + "/x@y")
