@@ -89,7 +89,8 @@ static struct kc_error *remember(const struct question *q, bool is_known)
 	}
 	kc_checked_clear(&q->state->checked);
 	q->state->checked = checked;
-	return kc_state_write(q->state);
+	/* a look at another feed says nothing about what this host should run */
+	return q->ask->only_look && q->config->prefix_is_for_once ? NULL : kc_state_write(q->state);
 }
 
 char *kc_checked_origin(const struct kc_checked *checked)

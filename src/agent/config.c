@@ -141,6 +141,7 @@ struct kc_error *kc_config_use_prefix(struct kc_config *config, const char *pref
 	kc_autoerror struct kc_error *err =
 		*prefix ? kc_value_feed(prefix, &config->prefix) : kc_value_text("", &config->prefix);
 
+	config->prefix_is_for_once = true;
 	if (err && kc_error_code(err) == KC_ERR_CONFIG)
 		return kc_error_new(KC_ERR_USAGE, "--prefix: %s", kc_error_message(err));
 	return kc_steal(err);

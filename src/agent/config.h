@@ -34,6 +34,7 @@ struct kc_config {
 	char *patch_type;			   /* PATCH_TYPE: "default", "extra", "free" */
 	char *patch_server;			   /* PATCH_SERVER: http:// or https://, without '/' at its end */
 	char *prefix;				   /* PREFIX: a feed, or "12h", "24h", "48h" */
+	bool prefix_is_for_once;		   /* kc_config_use_prefix() */
 	int64_t update_delay_s;			   /* UPDATE_DELAY */
 	int64_t auto_update_delay_s;		   /* AUTO_UPDATE_DELAY */
 	struct kc_sticky sticky;		   /* STICKY_PATCH */

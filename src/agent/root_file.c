@@ -73,23 +73,22 @@ struct kc_error *kc_root_folder_make(const char *fixed, char **path)
 {
 	kc_autofree char *whole = kc_user_path(fixed);
 	size_t n_parts = 0;
-	int err;
+	char *end, after;
+	int err = 0;
 
 	if (!whole)
 		return kc_error_no_memory();
-	err = kc_dir_make(whole, 0755);
-	if (err && err != -ENOTDIR)
-		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", whole);
-	for (char *end = whole + strlen(whole) - strlen(fixed); *end; n_parts++) {
-		char after;
-
+	/* one after the other: nothing is made in a folder that is not checked */
+	for (end = whole + strlen(whole) - strlen(fixed); *end && !err; *end = after, n_parts++) {
 		end += 1 + strcspn(end + 1, "/");
 		after = *end;
 		*end = '\0';
-		if (n_parts >= 2)
+		err = kc_dir_make(whole, 0755);
+		if (!err && n_parts >= 2)
 			KC_TRY(check_folder(whole));
-		*end = after;
 	}
+	if (err)
+		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", whole);
 	if (path)
 		*path = kc_steal(whole);
 	return NULL;
