@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fuzz target of the files that root obeys: kcare.conf (read, rewritten, and read again), sysctl.conf, state.json and
- * the crash guard's marker. The first byte chooses.
+ * the crash guard's marker; of the userspace folder its state.json and `withdrawn`. The first byte chooses.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "agent/config.h"
 #include "agent/guard.h"
 #include "agent/sysctl.h"
+#include "agent/userspace_current.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -91,6 +92,30 @@ static void fuzz_marker(const char *text, size_t size)
 	kc_error_free(kc_guard_parse("fuzz", text, size, &loading));
 }
 
+/* A build-id becomes the name of a file that is removed or replaced. */
+static void fuzz_current(const char *text, size_t size)
+{
+	KC_CLEANUP_CURRENT struct kc_current current = { 0 };
+	kc_autoerror struct kc_error *err = kc_current_parse("fuzz", text, size, &current);
+
+	for (size_t i = 0; !err && i < current.n_patches; i++)
+		if (strpbrk(current.patches[i].build_id, "/.") || !current.patches[i].level ||
+		    !current.patches[i].patchset || !current.patches[i].origin)
+			abort();
+}
+
+static void fuzz_withdrawn(const char *text, size_t size)
+{
+	KC_CLEANUP_WITHDRAWN struct kc_withdrawn withdrawn = { 0 };
+	kc_autoerror struct kc_error *err = kc_withdrawn_parse("fuzz", text, size, &withdrawn);
+
+	for (size_t i = 0; !err && i < withdrawn.n_patches; i++)
+		if (strlen(withdrawn.patches[i].hash) != KC_SHA256_TEXT_SIZE - 1 || !*withdrawn.patches[i].build_id ||
+		    !kc_withdrawn_has(&withdrawn, withdrawn.patches[i].hash) ||
+		    !kc_withdrawn_has_target(&withdrawn, withdrawn.patches[i].build_id))
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -110,6 +135,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'm':
 		fuzz_marker(text, size - 1);
+		break;
+	case 'u':
+		fuzz_current(text, size - 1);
+		break;
+	case 'w':
+		fuzz_withdrawn(text, size - 1);
 		break;
 	}
 	return 0;

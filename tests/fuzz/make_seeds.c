@@ -230,6 +230,15 @@ static void write_agent(const char *dir)
 		"PATCH_SERVER=http://[::1]:80/b/\nSTICKY_PATCH=250518\nAUTO_STICKY_PATCH=2018-05-25\nNO_PROXY=a,b\n"
 		"STICKY_PATCHSET=U20230908_02-qemu\nUPDATE_DELAY=12h\nHTTP_PROXY=socks5h://a:b@c:1\nSTICKY_LIMIT=7\n"
 		"USERSPACE_PATCHES=libs,qemu\n");
+	write_text_seed(
+		dir, "agent", "userspace",
+		"u{\"document\": \"kcare-userspace-1\", \"patches\": [{\"target\": \"0123456789abcdef\", \"type\": "
+		"\"default\", \"hash\": \"00\", \"level\": 2, \"patchset\": \"U20261123_01\", \"object\": "
+		"\"libone.so.1\", "
+		"\"origin\": \"0123456789abcdef main type=default\"}]}");
+	write_text_seed(
+		dir, "agent", "withdrawn",
+		"w# comment\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef 0123456789abcdef\n");
 	write_text_seed(dir, "agent", "sysctl", "y -net.ipv4.conf.eth0/1.forwarding = 1 2\t3 ");
 }
 
