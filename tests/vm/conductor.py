@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -26,8 +27,9 @@ import publishing  # noqa: E402
 import web  # noqa: E402
 
 ADDRESS_INSIDE = "10.0.2.2"  # this host, as guests see it: machine.NETWORK
-COMMANDS = ("begin", "kernel_patchset", "user_patchset", "repo", "start_server", "kill_server", "requests",
-            "start_host", "configure_host", "host", "ask_host")
+COMMANDS = ("begin", "kernel_patchset", "user_patchset", "repo",
+            "start_server", "kill_server", "pause_server", "resume_server", "requests",
+            "start_host", "configure_host", "host", "host_cvelist", "ask_host")
 
 
 class Conductor:
@@ -65,7 +67,7 @@ class Conductor:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = json.dumps(conductor.obey(self.path[1:], words)).encode()
+                answer = json.dumps(conductor.obey(self.path[1:], words), default=str).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -133,6 +135,13 @@ class Conductor:
     def kill_server(self):
         self.web.stop()
 
+    def pause_server(self):
+        """Connections are taken, and nothing is answered."""
+        os.killpg(self.web.process.pid, signal.SIGSTOP)
+
+    def resume_server(self):
+        os.killpg(self.web.process.pid, signal.SIGCONT)
+
     def requests(self):
         """What was asked for since the last time."""
         return self.web.requests()
@@ -160,6 +169,9 @@ class Conductor:
     def host(self, *args):
         """kcarectl of the host, which sees that process and no other."""
         return self.followed.kcarectl(*args, prefix=self.box.enter)
+
+    def host_cvelist(self):
+        return hosts.cvelist(self.followed)
 
     def ask_host(self, question):
         """Asks the process whether a hole is open: see tests/targets/hole_crypto.c."""

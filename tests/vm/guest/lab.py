@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 PATCHES = pathlib.Path("/kcare/patches")
+UNITS = pathlib.Path("/kcare/units")
 KEYS = pathlib.Path("/etc/sysconfig/kcare/keys")
 CONFIG = pathlib.Path("/etc/sysconfig/kcare/kcare.conf")
 CACHE = pathlib.Path("/var/cache/kcare")
@@ -38,6 +39,14 @@ def tell_host(text):
     """A line that the host sees at once; "kcare-vm: pull the plug" makes it kill QEMU."""
     with open("/dev/ttyS1", "w", encoding="ascii") as port:
         port.write(f"\r\n{text}\r\n")
+
+
+def unit_command(unit):
+    """The arguments that a unit of packaging/ gives to kcarectl: what a timer or a boot really does."""
+    lines = (UNITS / unit).read_text().splitlines()
+    program, *args = next(line for line in lines if line.startswith("ExecStart=")).partition("=")[2].split()
+    assert program == "/usr/bin/kcarectl"
+    return args
 
 
 def is_loaded(module):
