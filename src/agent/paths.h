@@ -16,7 +16,6 @@
 #define KC_PATH_CACHE "/var/cache/kcare"
 #define KC_PATH_REPOSITORY KC_PATH_CACHE "/repo" /* ROOT/FEED/: repo/client.h */
 #define KC_PATH_PARTIAL KC_PATH_CACHE "/partial" /* downloads that are not complete, or not verified */
-#define KC_PATH_USERSPACE_CURRENT KC_PATH_CACHE "/userspace/current" /* BUILDID.kpatch: agent/userspace_current.h */
 #define KC_PATH_USERSPACE_STATE KC_PATH_CACHE "/userspace/state.json"
 #define KC_PATH_ROOT "/etc/sysconfig/kcare/root.json"
 #define KC_PATH_INTEGRITY_LOG "/var/log/kcare/integrity.log"

@@ -257,7 +257,7 @@ static struct kc_error *read_state(struct kc_ctx *ctx, struct kc_current *curren
 
 struct kc_error *kc_current_read(struct kc_ctx *ctx, const struct kc_keyring *authors, struct kc_current *current)
 {
-	KC_TRY(kc_root_folder_make(KC_PATH_USERSPACE_CURRENT, &current->dir));
+	KC_TRY(kc_root_folder_make(KC_PATH_CURRENT, &current->dir));
 	KC_TRY(read_state(ctx, current));
 	KC_TRY(kc_withdrawn_read(current->dir, &current->withdrawn));
 	return read_folder(ctx, authors, current);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 #define KC_PATH_KEYS "/etc/sysconfig/kcare/keys"
+#define KC_PATH_CURRENT "/var/cache/kcare/userspace/current" /* what the agent chose for processes */
 #define KC_PATH_STORE "/var/cache/kcare/userspace/patches"
 #define KC_PATH_CVELIST "/var/cache/kcare/libcare_cvelist"
 #define KC_PATH_CVELIST_LOCK "/var/cache/kcare/userspace/cvelist.lock"

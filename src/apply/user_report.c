@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apply/user_old_code.h"
+#include "apply/user_paths.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hex.h"
@@ -37,6 +38,7 @@ void kc_user_report_free(struct kc_user_report *report)
 		process_clear(&report->processes[i]);
 	free(report->processes);
 	free(report->known);
+	kc_withdrawn_clear(&report->withdrawn);
 	free(report);
 }
 
@@ -82,14 +84,24 @@ bool kc_report_object_fixes(const struct kc_report_object *object, const char *c
 	return object->patch && !object->problem && kc_patch_names_cve(object->patch, cve);
 }
 
-static const struct kc_patch *highest_known(const struct kc_user_report *report, const char *build_id)
+/* Blocked patches, too: what they fix is to be fixed in each process. */
+static bool is_known(const struct kc_user_report *report, const char *build_id)
+{
+	for (size_t i = 0; i < report->n_known; i++)
+		if (!strcmp(report->known[i]->manifest.target, build_id))
+			return true;
+	return false;
+}
+
+static const struct kc_patch *highest_available(const struct kc_user_report *report, const char *build_id)
 {
 	const struct kc_patch *highest = NULL;
 
 	for (size_t i = 0; i < report->n_known; i++) {
 		const struct kc_manifest *manifest = &report->known[i]->manifest;
 
-		if (!strcmp(manifest->target, build_id) && (!highest || manifest->level > highest->manifest.level))
+		if (!strcmp(manifest->target, build_id) && (!highest || manifest->level > highest->manifest.level) &&
+		    !kc_withdrawn_has(&report->withdrawn, report->known[i]->hash))
 			highest = report->known[i];
 	}
 	return highest;
@@ -117,7 +129,7 @@ static struct kc_report_object *need_object(const struct kc_user_report *report,
 		return NULL;
 	object->name = strdup(name);
 	object->build_id = strdup(build_id);
-	object->available = highest_known(report, build_id);
+	object->available = highest_available(report, build_id);
 	return object->name && object->build_id ? object : NULL;
 }
 
@@ -167,6 +179,7 @@ static struct kc_error *add_applied(struct kc_ctx *ctx, struct kc_user_store *st
 	object->patchset = strdup(applied->patchset);
 	object->level = applied->level;
 	object->patch = patch;
+	object->is_withdrawn = kc_withdrawn_has(&report->withdrawn, applied->hash);
 	return object->patchset ? NULL : kc_error_no_memory();
 }
 
@@ -234,7 +247,7 @@ static struct kc_error *add_mapped(const struct kc_user_report *report, struct k
 		if (!object->build_id_size)
 			continue;
 		kc_hex_encode(object->build_id, object->build_id_size, text);
-		if (highest_known(report, text) && !need_object(report, process, object->name, text))
+		if (is_known(report, text) && !need_object(report, process, object->name, text))
 			return kc_error_no_memory();
 	}
 	return NULL;
@@ -318,6 +331,13 @@ static struct kc_error *collect_process(struct kc_ctx *ctx, struct kc_user_store
 	return NULL;
 }
 
+static struct kc_error *read_withdrawn(struct kc_withdrawn *withdrawn)
+{
+	kc_autofree char *dir = kc_user_path(KC_PATH_CURRENT);
+
+	return dir ? kc_withdrawn_read(dir, withdrawn) : kc_error_no_memory();
+}
+
 struct kc_error *kc_user_report_collect(struct kc_ctx *ctx, struct kc_user_store *store,
 					const struct kc_user_blacklist *blacklist, const pid_t *pids, size_t n_pids,
 					bool everyone, struct kc_user_report **report)
@@ -327,6 +347,7 @@ struct kc_error *kc_user_report_collect(struct kc_ctx *ctx, struct kc_user_store
 	if (!collected)
 		return kc_error_no_memory();
 	KC_TRY(kc_user_store_all(ctx, store, &collected->known, &collected->n_known));
+	KC_TRY(read_withdrawn(&collected->withdrawn));
 	for (size_t i = 0; i < n_pids; i++) {
 		struct kc_report_process *process = kc_array_add(&collected->processes, &collected->n_processes);
 		bool tells;

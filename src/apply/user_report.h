@@ -10,6 +10,7 @@
 #include "apply/user.h"
 #include "apply/user_blacklist.h"
 #include "apply/user_store.h"
+#include "apply/user_withdrawn.h"
 
 struct kc_report_object {
 	char *name;			  /* soname or file name */
@@ -17,7 +18,8 @@ struct kc_report_object {
 	char *patchset;			  /* of the active patch, else NULL */
 	uint32_t level;			  /* of the active patch; 0: not patched */
 	const struct kc_patch *patch;	  /* the active one, from the store; NULL: none, or `problem` says why */
-	const struct kc_patch *available; /* the highest in the store for this build-id, or NULL */
+	const struct kc_patch *available; /* the highest in the store that is not withdrawn, or NULL */
+	bool is_withdrawn;		  /* the active patch must leave the process */
 	char *problem;			  /* why the active patch does not count; NULL: it does */
 	uint32_t *leftover;		  /* levels that were taken out, whose code something may still point to */
 	size_t n_leftover;
@@ -38,6 +40,7 @@ struct kc_user_report {
 	size_t n_processes;
 	const struct kc_patch **known; /* every verified patch of the store */
 	size_t n_known;
+	struct kc_withdrawn withdrawn; /* those of this host's folder */
 };
 
 /*
@@ -60,8 +63,8 @@ void kc_user_report_text(const struct kc_user_report *report, struct kc_buf *out
 /*
  * One JSON object per process and line: {"pid":1,"comm":"sshd","libcrypto.so.3":{"buildid":"…","patchlvl":3,
  * "cve":["CVE-…"]}}. Not patched is patchlvl 0 with no cve. Where it applies an object has "available" (a higher level
- * is in the store), "missing" (the CVEs that it would fix), "leftover" (levels), "problem"; a process has "blacklisted"
- * or "error". A second object of the same name gets "#2".
+ * is in the store), "missing" (the CVEs that it would fix), "withdrawn" (true), "leftover" (levels), "problem"; a
+ * process has "blacklisted" or "error". A second object of the same name gets "#2".
  */
 struct kc_error *kc_user_report_json(const struct kc_user_report *report, struct kc_buf *out);
 

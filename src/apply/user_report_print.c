@@ -58,6 +58,8 @@ static void text_object(const struct kc_report_object *object, struct kc_buf *ou
 		}
 		kc_buf_append_str(out, "\n");
 	}
+	if (object->is_withdrawn)
+		kc_buf_append_str(out, "    WITHDRAWN: this level must leave the process\n");
 	if (!object->level && object->problem) {
 		kc_buf_append_str(out, "    ");
 		append_printable(out, object->problem);
@@ -181,6 +183,8 @@ static json_t *json_object_entry(const struct kc_report_object *object)
 		err |= json_object_set_new(entry, "available", json_integer(object->available->manifest.level));
 		err |= json_object_set_new(entry, "missing", json_cves(object->available, object));
 	}
+	if (object->is_withdrawn)
+		err |= json_object_set_new(entry, "withdrawn", json_true());
 	if (object->n_leftover)
 		err |= json_object_set_new(entry, "leftover", json_levels(object));
 	if (object->problem)

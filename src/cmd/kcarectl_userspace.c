@@ -69,7 +69,7 @@ static struct kc_error *refresh(struct kc_ctx *ctx, const struct kc_config *conf
 	struct kc_error *err;
 
 	if (!*config->patch_server) {
-		puts("No PATCH_SERVER is configured: taking patches from " KC_PATH_USERSPACE_CURRENT);
+		puts("No PATCH_SERVER is configured: taking patches from " KC_PATH_CURRENT);
 		return NULL;
 	}
 	err = kc_userspace_refresh(ctx, config, options, &result);
@@ -109,7 +109,7 @@ static struct kc_error *print_applied(struct kc_ctx *ctx, const struct libcare_s
 /* The folder may be missing: there was never an update. */
 static struct kc_error *load_folder(struct kc_ctx *ctx, struct libcare_host *host, bool *exists)
 {
-	kc_autofree char *dir = kc_user_path(KC_PATH_USERSPACE_CURRENT);
+	kc_autofree char *dir = kc_user_path(KC_PATH_CURRENT);
 
 	if (!dir)
 		return kc_error_no_memory();

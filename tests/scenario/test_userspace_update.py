@@ -107,6 +107,8 @@ def test_level_1_then_2_then_blocks(world, start):
     assert "program: level 2 of U20261123_02 is blocked; level 1 takes its place\n" in done.out, done
     assert values(first) == values(second) == LEVEL_1
     assert set(world.levels().values()) == {1} and len(world.withdrawn()) == 2
+    for line in map(json.loads, host.must("--lib-info").out.splitlines()):
+        assert line["program"]["patchlvl"] == 1 and "available" not in line["program"], "nobody is behind what is blocked"
 
     world.block(1)
     done = host.must("--userspace-update", "--auto")
@@ -136,6 +138,7 @@ def test_a_busy_process_leaves_the_blocked_level_later(world, start, make_patch,
     world.publisher.repo("block", name, "--feed", "main")
     busy = world.host.must("--userspace-update", "--auto", code=lab.BUSY)
     assert "is blocked, and there is no other" in busy.out and "kcarectl: busy: pid " in busy.err, busy
+    assert json.loads(world.host.must("--lib-info").out)["program"]["withdrawn"] is True
     target.ask("leave")
     target.ask("join")
     world.web.stop()

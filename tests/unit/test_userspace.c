@@ -25,7 +25,7 @@
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define ORIGIN "0123456789abcdef main type=default"
-#define FILE_NAME KC_PATH_USERSPACE_CURRENT "/" SAMPLE_BUILD_ID ".kpatch"
+#define FILE_NAME KC_PATH_CURRENT "/" SAMPLE_BUILD_ID ".kpatch"
 
 struct fixture {
 	struct agent_host host;
@@ -106,7 +106,7 @@ static void what_was_put_is_found(void **state)
 	assert_null(kc_current_remove(&current, SAMPLE_BUILD_ID));
 	kc_withdrawn_clear(&current.withdrawn);
 	assert_null(kc_current_write(&current));
-	assert_false(agent_host_has(&f->host, KC_PATH_USERSPACE_CURRENT "/" KC_WITHDRAWN_NAME));
+	assert_false(agent_host_has(&f->host, KC_PATH_CURRENT "/" KC_WITHDRAWN_NAME));
 }
 
 static void without_its_state_the_files_tell(void **state)
@@ -156,8 +156,8 @@ static void what_does_not_verify_is_removed(void **state)
 	struct fixture *f = *state;
 
 	put_sample(f);
-	agent_host_put(&f->host, KC_PATH_USERSPACE_CURRENT "/mine.kpatch", f->file.data, f->file.size);
-	agent_host_put(&f->host, KC_PATH_USERSPACE_CURRENT "/1111111111111111.kpatch", f->file.data, f->file.size);
+	agent_host_put(&f->host, KC_PATH_CURRENT "/mine.kpatch", f->file.data, f->file.size);
+	agent_host_put(&f->host, KC_PATH_CURRENT "/1111111111111111.kpatch", f->file.data, f->file.size);
 	f->file.data[f->file.size - 1] ^= 1;
 	agent_host_put(&f->host, FILE_NAME, f->file.data, f->file.size);
 	{
@@ -167,10 +167,10 @@ static void what_does_not_verify_is_removed(void **state)
 		assert_int_equal(current.n_patches, 0);
 	}
 	assert_false(agent_host_has(&f->host, FILE_NAME));
-	assert_false(agent_host_has(&f->host, KC_PATH_USERSPACE_CURRENT "/1111111111111111.kpatch"));
+	assert_false(agent_host_has(&f->host, KC_PATH_CURRENT "/1111111111111111.kpatch"));
 	assert_non_null(strstr(f->host.log.data, "it is for something else than its name says; it is removed"));
 	/* files of the administrator are left alone */
-	assert_true(agent_host_has(&f->host, KC_PATH_USERSPACE_CURRENT "/mine.kpatch"));
+	assert_true(agent_host_has(&f->host, KC_PATH_CURRENT "/mine.kpatch"));
 }
 
 static void an_author_who_is_not_trusted_any_more(void **state)
