@@ -161,8 +161,8 @@ static struct kc_error *error_of_end(const struct download *download)
 				    end->message);
 	case KC_FETCH_UNTRUSTED:
 		return kc_error_new(KC_ERR_NETWORK,
-				    "%s: %s; is it the right server? The CA that vouches for it must be known to this "
-				    "host (update-ca-certificates)",
+				    "%s: %s; is it the right server? Its CA must be known to this host "
+				    "(update-ca-certificates), in files that all users may read",
 				    url, end->message);
 	case KC_FETCH_STALLED:
 		return kc_error_new(KC_ERR_STALLED, "%s: %s", url, end->message);

@@ -2,15 +2,17 @@
 """Downloads through kcare-fetch: TLS, and proxies that fail, stall, lie and attack."""
 
 import contextlib
+import pathlib
 import re
 import socket
 import ssl
 import subprocess
+import tempfile
 
 import pytest
 
 import lab
-from conftest import need_program
+from conftest import need_program, need_root
 from downloads import (  # noqa: F401 (fixtures)
     CONTENT, SIZE, answer, expect, expect_file, fetch, from_first_byte, path, programs, serve,
 )
@@ -20,11 +22,17 @@ from lab import DONE, INPUT, NETWORK, REFUSED, free_port
 
 
 @pytest.fixture(scope="session")
-def certificates(workshop):
-    """ca.pem, server.pem for 127.0.0.1 signed by it, other.pem for example.org, old.pem that has expired."""
+def certificates():
+    """ca.pem, server.pem for 127.0.0.1 signed by it, other.pem for example.org, old.pem that has expired. Where the helper's
+    user may read, whatever another run of pytest does with its folders meanwhile."""
     need_program("openssl", "openssl")
-    folder = workshop / "certificates"
-    folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="kcare-certificates-") as folder:
+        make_certificates(pathlib.Path(folder))
+        yield pathlib.Path(folder)
+
+
+def make_certificates(folder):
+    folder.chmod(0o755)
     lab.call(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
               "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA"], folder)
     for name, subject, days in (("server", "IP:127.0.0.1", "2"), ("other", "DNS:example.org", "2"), ("old", "IP:127.0.0.1", "-1")):
@@ -33,7 +41,6 @@ def certificates(workshop):
                   "-out", "request", "-subj", f"/CN={name}"], folder)
         lab.call(["openssl", "x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", days,
                   "-extfile", "extensions", "-out", f"{name}.pem"], folder)
-    return folder
 
 
 def tls(certificates, name="server"):
@@ -64,6 +71,15 @@ def test_bad_certificate(serve, fetch, certificates, name, text):
     server = serve(from_first_byte, tls(certificates, name))
     expect(fetch.get(server.url, env={"CURL_CA_BUNDLE": str(certificates / "ca.pem")}), NETWORK, "network: ", text)
     assert not server.requests
+
+
+def test_ca_that_the_helper_cannot_read(serve, fetch, certificates):
+    server = serve(from_first_byte, tls(certificates))
+    (certificates / "secret.pem").write_bytes((certificates / "ca.pem").read_bytes())
+    (certificates / "secret.pem").chmod(0)
+    need_root("a file that only root reads")
+    expect(fetch.get(server.url, env={"CURL_CA_BUNDLE": str(certificates / "secret.pem")}), NETWORK,
+           f"network: {server.url}: error setting certificate file: ", "in files that all users may read")
 
 
 def test_https_never_becomes_http(serve, fetch, certificates):
