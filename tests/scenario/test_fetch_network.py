@@ -73,6 +73,26 @@ def test_bad_certificate(serve, fetch, certificates, name, text):
     assert not server.requests
 
 
+@pytest.mark.parametrize("place", ["hashes", "bundle", "bundle beside other hashes"])
+def test_cas_of_the_distribution(serve, fetch, certificates, tmp_path, place):
+    """Where update-ca-certificates puts them; the folder of hashes is enough, and so is the bundle."""
+    need_root("another /etc/ssl/certs")
+    folder = certificates / place.replace(" ", "-")
+    folder.mkdir()
+    known = folder / ("ca.pem" if place == "hashes" else "ca-certificates.crt")
+    known.write_bytes((certificates / "ca.pem").read_bytes())
+    if place != "bundle":
+        (folder / "some.pem").write_bytes((certificates / ("ca.pem" if place == "hashes" else "server.pem")).read_bytes())
+        lab.call(["openssl", "rehash", "."], folder)
+    server = serve(from_first_byte, tls(certificates))
+    prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind {folder} /etc/ssl/certs && exec "$@"', "sh"]
+    result = fetch("get", server.url, SIZE, server.url, SIZE, prefix=prefix)
+    expect(result, DONE, "requests 2 ")
+    assert result.out == 2 * CONTENT
+    env = {"SSL_CERT_DIR": str(folder)} if place == "hashes" else {"SSL_CERT_FILE": str(known)}
+    assert fetch.get(server.url, env=env).out == CONTENT
+
+
 def test_ca_that_the_helper_cannot_read(serve, fetch, certificates):
     server = serve(from_first_byte, tls(certificates))
     (certificates / "secret.pem").write_bytes((certificates / "ca.pem").read_bytes())

@@ -85,6 +85,22 @@ static void hashes_are_the_standard_ones(void **state)
 	assert_string_equal(text, "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
+static void hash_in_pieces_is_the_same(void **state)
+{
+	char whole[KC_SHA256_TEXT_SIZE], pieces[KC_SHA256_TEXT_SIZE], data[1000];
+	kc_autohasher struct kc_hasher *hasher = kc_hasher_new();
+
+	(void)state;
+	memset(data, 'x', sizeof(data));
+	for (size_t size = 0; size < sizeof(data); size += 37) {
+		for (size_t at = 0; at < size; at += 7)
+			kc_hasher_add(hasher, data + at, size - at < 7 ? size - at : 7);
+		assert_null(kc_hasher_finish(hasher, pieces));
+		kc_sha256_text(data, size, whole);
+		assert_string_equal(pieces, whole);
+	}
+}
+
 static void private_key_is_secret_and_never_overwritten(void **state)
 {
 	struct fixture *f = *state;
@@ -412,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hashes_are_the_standard_ones),
+		cmocka_unit_test(hash_in_pieces_is_the_same),
 		WITH_FOLDER(private_key_is_secret_and_never_overwritten),
 		WITH_FOLDER(passphrase_is_asked_for),
 		WITH_FOLDER(other_files_are_no_keys),
