@@ -131,8 +131,14 @@ int kc_file_replace(const char *path, const void *data, size_t size, mode_t mode
 
 int kc_dir_make(const char *path, mode_t mode)
 {
-	kc_autofree char *copy = strdup(path);
+	kc_autofree char *copy = NULL;
 
+	/* nearly always it is there already */
+	if (mkdir(path, mode) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
 	if (!*copy)

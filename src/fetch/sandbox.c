@@ -67,8 +67,8 @@ static struct kc_error *drop_privileges(void)
 
 	if (geteuid() == 0) {
 		user = choose_user();
-		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+		for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+			continue;
 		if (setgroups(0, NULL) < 0)
 			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot give up the groups of root");
 	}
