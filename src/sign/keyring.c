@@ -89,14 +89,6 @@ static struct kc_error *pkey_of_raw(const uint8_t public[KC_PUBLIC_KEY_SIZE], EV
 	return *pkey ? NULL : kc_crypto_error(KC_ERR_KEY, "a public key", "cannot be used");
 }
 
-struct kc_error *kc_public_key_raw_id(const uint8_t public[KC_PUBLIC_KEY_SIZE], char keyid[KC_KEYID_SIZE])
-{
-	kc_autopkey EVP_PKEY *pkey = NULL;
-
-	KC_TRY(pkey_of_raw(public, &pkey));
-	return kc_pkey_id(pkey, "a public key", keyid);
-}
-
 /* Takes `pkey`, in every case. */
 static struct kc_error *add_pkey(struct kc_keyring *keyring, const char *path, EVP_PKEY *pkey)
 {
