@@ -134,8 +134,7 @@ static struct kc_error *verify(struct kc_ctx *ctx, const char *dir, struct check
 		printf("; %zu files that nothing refers to", verified.n_strays);
 	printf("\n");
 	if (check->has_problem)
-		return kc_error_new(check->first, "%s is not as hosts need it (%zu problems)", dir,
-				    verified.n_problems);
+		return kc_error_new(check->first, "%s is not as hosts need it; problems: %zu", dir, verified.n_problems);
 	return NULL;
 }
 

@@ -66,9 +66,10 @@ struct kc_error *kc_public_read_json(struct kc_ctx *ctx, const struct kc_public_
 	return NULL;
 }
 
-struct kc_error *kc_public_write_json(const struct kc_public_files *files, const char *name, const json_t *value)
+struct kc_error *kc_public_write_json(const struct kc_public_files *files, const char *name, const json_t *value,
+				      size_t flags)
 {
-	kc_autofree char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+	kc_autofree char *text = json_dumps(value, flags);
 
 	return text ? kc_public_write(files, name, text, strlen(text)) : kc_error_no_memory();
 }
@@ -171,55 +172,50 @@ static struct kc_error *write_patch_info(const struct kc_public_files *files, co
 }
 
 /* Only for levels whose patch is another one than before: most of a long list is as it was. */
-static struct kc_error *write_levels(const struct kc_public_files *files, const char *folder, const json_t *before,
-				     const json_t *releases)
+static struct kc_error *write_levels(const struct kc_public_files *files, const char *folder, const json_t *releases,
+				     const struct kc_public_levels *before, const struct kc_public_levels *levels)
 {
-	const json_t *release, *known;
-	char name[FOLDER_SIZE + 16];
-	size_t i;
-	int level;
+	for (size_t i = 0; i < levels->n_levels; i++) {
+		const json_t *release = levels->levels[i].release;
+		const json_t *known = kc_public_levels_find(before, levels->levels[i].level);
 
-	json_array_foreach(json_object_get(releases, "releases"), i, release)
-	{
-		level = (int)json_integer_value(json_object_get(release, "level"));
-		known = before ? kc_public_release_at(before, level) : NULL;
-		if (kc_public_release_at(releases, level) == release && (!known || !json_equal(known, release)))
+		if (!known || !json_equal(known, release))
 			KC_TRY(write_patch_info(files, folder, releases, release));
 	}
-	json_array_foreach(json_object_get(before, "releases"), i, release)
-	{
-		level = (int)json_integer_value(json_object_get(release, "level"));
-		snprintf(name, sizeof(name), "%s/%d", folder, level);
-		if (!kc_public_release_at(releases, level))
+	for (size_t i = 0; i < before->n_levels; i++) {
+		char name[FOLDER_SIZE + 16];
+
+		snprintf(name, sizeof(name), "%s/%d", folder, before->levels[i].level);
+		if (!kc_public_levels_find(levels, before->levels[i].level))
 			KC_TRY(kc_public_remove(files, name));
 	}
 	return NULL;
 }
 
-static struct kc_error *write_version(const struct kc_public_files *files, const char *folder, const json_t *releases)
+/* latest.v1 is the same under an older name. */
+static struct kc_error *write_version(const struct kc_public_files *files, const char *folder, const json_t *highest)
 {
-	static const char *const names[] = { "version", "latest.v1" };
-	const json_t *highest = kc_public_release_at(releases, 0);
-	char text[16];
+	char name[FOLDER_SIZE + 16], latest[FOLDER_SIZE + 16], text[16];
 
-	snprintf(text, sizeof(text), "%d\n", (int)json_integer_value(json_object_get(highest, "level")));
-	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++) {
-		char name[FOLDER_SIZE + 16];
-
-		snprintf(name, sizeof(name), "%s/%s", folder, names[i]);
-		KC_TRY(highest ? kc_public_write(files, name, text, strlen(text)) : kc_public_remove(files, name));
+	snprintf(name, sizeof(name), "%s/version", folder);
+	snprintf(latest, sizeof(latest), "%s/latest.v1", folder);
+	if (!highest) {
+		KC_TRY(kc_public_remove(files, name));
+		return kc_public_remove(files, latest);
 	}
-	return NULL;
+	snprintf(text, sizeof(text), "%d\n", kc_public_level(highest));
+	KC_TRY(kc_public_write(files, name, text, strlen(text)));
+	return make_link(files, latest, "version");
 }
 
 /* The kernel's line in the index. */
-static struct kc_error *index_kernel(struct kc_public_files *files, const char *id, const json_t *releases)
+static struct kc_error *index_kernel(struct kc_public_files *files, const char *id, const json_t *releases,
+				     const json_t *highest)
 {
-	const json_t *highest = kc_public_release_at(releases, 0);
-	json_t *line = json_pack("{s:s, s:s, s:i, s:s, s:s}", "kernel", kc_public_text(releases, "kernel"),
-				 "distribution", kc_public_text(releases, "distribution"), "level",
-				 (int)json_integer_value(json_object_get(highest, "level")), "patchset",
-				 kc_public_text(highest, "patchset"), "released", kc_public_text(highest, "released"));
+	json_t *line =
+		json_pack("{s:s, s:s, s:i, s:s, s:s}", "kernel", kc_public_text(releases, "kernel"), "distribution",
+			  kc_public_text(releases, "distribution"), "level", kc_public_level(highest), "patchset",
+			  kc_public_text(highest, "patchset"), "released", kc_public_text(highest, "released"));
 	const json_t *before = json_object_get(files->kernels, id);
 
 	if (!line)
@@ -242,8 +238,10 @@ static struct kc_error *remove_kernel(struct kc_public_files *files, const char 
 static struct kc_error *put_kernel(struct kc_ctx *ctx, struct kc_public_files *files, const char *feed, const char *id,
 				   const struct kc_target_list *list)
 {
+	KC_CLEANUP_PUBLIC_LEVELS struct kc_public_levels known = { 0 }, levels = { 0 };
 	kc_autojson json_t *before = NULL, *releases = NULL;
 	char folder[FOLDER_SIZE], name[FOLDER_SIZE + 16];
+	const json_t *highest;
 
 	snprintf(folder, sizeof(folder), "%s/%s", feed, id);
 	snprintf(name, sizeof(name), "%s/releases.json", folder);
@@ -251,15 +249,18 @@ static struct kc_error *put_kernel(struct kc_ctx *ctx, struct kc_public_files *f
 		return remove_kernel(files, feed, id, folder);
 	KC_TRY(kc_public_read_json(ctx, files, name, &before));
 	KC_TRY(kc_public_releases_make(ctx, files, list, before, &releases));
-	KC_TRY(write_levels(files, folder, before, releases));
-	KC_TRY(write_version(files, folder, releases));
+	KC_TRY(kc_public_levels_make(before, &known));
+	KC_TRY(kc_public_levels_make(releases, &levels));
+	highest = kc_public_levels_highest(&levels);
+	KC_TRY(write_levels(files, folder, releases, &known, &levels));
+	KC_TRY(write_version(files, folder, highest));
 	if (!strcmp(feed, MAIN)) {
 		KC_TRY(kc_public_kernel_page(files, id, releases));
-		KC_TRY(index_kernel(files, id, releases));
+		KC_TRY(index_kernel(files, id, releases, highest));
 		KC_TRY(make_link(files, id, folder));
 	}
 	/* last: what was written before it is known from it */
-	return kc_public_write_json(files, name, releases);
+	return kc_public_write_json(files, name, releases, JSON_COMPACT);
 }
 
 /* ---- userspace: which build-ids there are patches for ---- */
@@ -412,7 +413,7 @@ static struct kc_error *write_feeds(const struct kc_public_files *files, const c
 	for (; *feeds; feeds++)
 		if (json_array_append_new(names, json_string(*feeds)))
 			return kc_error_no_memory();
-	return kc_public_write_json(files, KC_PUBLIC_FEEDS_NAME, whole);
+	return kc_public_write_json(files, KC_PUBLIC_FEEDS_NAME, whole, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
 /* A host counts its delay by itself, so what it may have lies where all of main does. */
@@ -434,11 +435,11 @@ struct kc_error *kc_public_files_finish(struct kc_ctx *ctx, struct kc_public_fil
 	KC_TRY(remove_other_feeds(ctx, files, feeds));
 	KC_TRY(link_delays(files));
 	if (files->builds_changed)
-		KC_TRY(kc_public_write_json(files, BUILDS_NAME, files->builds));
+		KC_TRY(kc_public_write_json(files, BUILDS_NAME, files->builds, JSON_COMPACT | JSON_SORT_KEYS));
 	if (files->kernels_changed || files->builds_changed)
 		KC_TRY(kc_public_index_pages(files));
 	if (files->kernels_changed)
-		KC_TRY(kc_public_write_json(files, KERNELS_NAME, files->kernels));
+		KC_TRY(kc_public_write_json(files, KERNELS_NAME, files->kernels, JSON_COMPACT | JSON_SORT_KEYS));
 	files->builds_changed = files->kernels_changed = false;
 	return write_feeds(files, feeds);
 }

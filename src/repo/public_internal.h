@@ -20,7 +20,9 @@ struct kc_error *kc_public_write(const struct kc_public_files *files, const char
 /* NULL in `*value`: there is none, or it cannot be read. */
 struct kc_error *kc_public_read_json(struct kc_ctx *ctx, const struct kc_public_files *files, const char *name,
 				     json_t **value);
-struct kc_error *kc_public_write_json(const struct kc_public_files *files, const char *name, const json_t *value);
+/* `flags`: of json_dumps(). */
+struct kc_error *kc_public_write_json(const struct kc_public_files *files, const char *name, const json_t *value,
+				      size_t flags);
 /* The member's text; "" when there is none. */
 const char *kc_public_text(const json_t *object, const char *name);
 /* A file or folder with all that is in it. */
@@ -32,8 +34,23 @@ struct kc_error *kc_public_remove(const struct kc_public_files *files, const cha
  */
 struct kc_error *kc_public_releases_make(struct kc_ctx *ctx, const struct kc_public_files *files,
 					 const struct kc_target_list *list, const json_t *before, json_t **releases);
-/* The release that a host without a type of its own has at a level; NULL: none, or blocked. 0: the highest. */
-const json_t *kc_public_release_at(const json_t *releases, int level);
+int kc_public_level(const json_t *release);
+
+/* The release that a host without a type of its own has at each level; none that is blocked. They are of `releases`. */
+struct kc_public_levels {
+	struct kc_public_level {
+		int level;
+		const json_t *release;
+	} * levels;
+	size_t n_levels;
+};
+struct kc_error *kc_public_levels_make(const json_t *releases, struct kc_public_levels *levels);
+void kc_public_levels_clear(struct kc_public_levels *levels);
+/* NULL: none. */
+const json_t *kc_public_levels_find(const struct kc_public_levels *levels, int level);
+const json_t *kc_public_levels_highest(const struct kc_public_levels *levels);
+
+#define KC_CLEANUP_PUBLIC_LEVELS KC_CLEANUP(kc_public_levels_clear)
 
 /* The page of one kernel; `releases` NULL: it is gone. */
 struct kc_error *kc_public_kernel_page(const struct kc_public_files *files, const char *kernel_id,

@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static int level_of(const json_t *release)
-{
-	return (int)json_integer_value(json_object_get(release, "level"));
-}
-
 static bool has_fix(const json_t *release, const char *name)
 {
 	const json_t *fix;
@@ -20,21 +15,6 @@ static bool has_fix(const json_t *release, const char *name)
 			return true;
 	}
 	return false;
-}
-
-/* The highest release of the same type below `release`; NULL: it is the first. */
-static const json_t *release_below(const json_t *releases, const json_t *release)
-{
-	const json_t *other, *best = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(releases, "releases"), i, other)
-	{
-		if (!strcmp(kc_public_text(other, "type"), kc_public_text(release, "type")) &&
-		    level_of(other) < level_of(release) && (!best || level_of(other) > level_of(best)))
-			best = other;
-	}
-	return best;
 }
 
 /* Only the web: an address may come from anywhere. */
@@ -99,14 +79,15 @@ static void append_fixes(struct kc_buf *out, const json_t *release, const json_t
 	kc_buf_append_str(out, n ? "</table>\n" : "");
 	if (below && json_array_size(json_object_get(release, "fixes")) > n)
 		kc_buf_printf(out, "<p class=\"soft\">%s of level %d.</p>\n",
-			      n ? "And all fixes" : "No other fixes than those", level_of(below));
+			      n ? "And all fixes" : "No other fixes than those", kc_public_level(below));
 }
 
-static void append_release(struct kc_buf *out, const json_t *releases, const json_t *release)
+/* `below`: the release of the same type that it builds on; NULL: it is the first. */
+static void append_release(struct kc_buf *out, const json_t *release, const json_t *below)
 {
 	const char *type = kc_public_text(release, "type");
 
-	kc_buf_printf(out, "<h2 id=\"level-%d\">Level %d, ", level_of(release), level_of(release));
+	kc_buf_printf(out, "<h2 id=\"level-%d\">Level %d, ", kc_public_level(release), kc_public_level(release));
 	kc_html_text(out, kc_public_text(release, "patchset"));
 	if (strcmp(type, "default")) {
 		kc_buf_append_str(out, ", for hosts with the patch type ");
@@ -119,13 +100,13 @@ static void append_release(struct kc_buf *out, const json_t *releases, const jso
 	if (json_is_true(json_object_get(release, "blocked")))
 		kc_buf_append_str(out, "<br>\n<strong>Blocked: hosts take this level out.</strong>");
 	kc_buf_append_str(out, "</p>\n");
-	append_fixes(out, release, release_below(releases, release));
+	append_fixes(out, release, below);
 }
 
 static int newest_first(const void *a, const void *b)
 {
 	const json_t *first = *(json_t *const *)a, *second = *(json_t *const *)b;
-	int difference = level_of(second) - level_of(first);
+	int difference = kc_public_level(second) - kc_public_level(first);
 
 	return difference ? difference : strcmp(kc_public_text(first, "type"), kc_public_text(second, "type"));
 }
@@ -140,8 +121,15 @@ static struct kc_error *append_releases(struct kc_buf *out, const json_t *releas
 		return kc_error_no_memory();
 	json_array_foreach(array, i, release) sorted[i] = release;
 	qsort(sorted, json_array_size(array), sizeof(*sorted), newest_first);
-	for (i = 0; i < json_array_size(array); i++)
-		append_release(out, releases, sorted[i]);
+	for (i = 0; i < json_array_size(array); i++) {
+		size_t k = i + 1;
+
+		while (k < json_array_size(array) &&
+		       (strcmp(kc_public_text(sorted[k], "type"), kc_public_text(sorted[i], "type")) ||
+			kc_public_level(sorted[k]) == kc_public_level(sorted[i])))
+			k++;
+		append_release(out, sorted[i], k < json_array_size(array) ? sorted[k] : NULL);
+	}
 	return NULL;
 }
 

@@ -102,7 +102,7 @@ def test_a_spoiled_patch_file(publisher):
     spoil(blob(publisher))
     done = verify(publisher)
     assert done.code == INPUT and re.search(r"corrupt: feed \w+, \w+/.*, level \d: .*does not match its name", done.err), done
-    assert "not good" in done.out and "(1 problems)" in done.err
+    assert "not good" in done.out and "problems: 1" in done.err
     blob(publisher).write_bytes(b"short")
     done = verify(publisher)
     assert done.code == INPUT and "has 5 bytes, and the feed says" in done.err, done
@@ -115,7 +115,7 @@ def test_each_problem_has_its_line(publisher):
     for index in range(3):
         spoil(blob(publisher, index))
     done = verify(publisher)
-    assert done.code == INPUT and done.err.count("does not match its name") == 3 and "(3 problems)" in done.err, done
+    assert done.code == INPUT and done.err.count("does not match its name") == 3 and "problems: 3" in done.err, done
 
 
 def test_an_author_who_is_not_trusted(publisher, tmp_path):

@@ -152,6 +152,25 @@ static void what_cannot_be_read_is_made_again(void **state)
 	assert_string_equal(whole.data, again.data);
 }
 
+/* A feed must be published even then: what it fixes is shown when the file is back. */
+static void a_patch_file_that_is_lost_is_only_warned_about(void **state)
+{
+	struct fixture *f = *state;
+	kc_autofree char *blobs = kc_path_join(f->dir, "blobs"), *away = kc_path_join(f->dir, "away");
+	kc_autobuf struct kc_buf without = { 0 }, with = { 0 }, version = { 0 };
+
+	assert_int_equal(rename(blobs, away), 0);
+	put(f, f->list.data, f->list.size);
+	read_file(f, SAMPLE_KERNEL_ID "/version", &version);
+	assert_string_equal(version.data, "3\n");
+	read_file(f, SAMPLE_KERNEL_ID "/3/kpatch.info", &without);
+	assert_null(strstr(without.data, "kpatch-name"));
+	assert_int_equal(rename(away, blobs), 0);
+	put(f, f->list.data, f->list.size);
+	read_file(f, SAMPLE_KERNEL_ID "/3/kpatch.info", &with);
+	assert_non_null(strstr(with.data, "kpatch-name"));
+}
+
 static void a_target_that_is_gone_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -203,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_author_cannot_put_markup_into_pages),     T(a_description_cannot_add_fields),
 		T(what_cannot_be_read_is_made_again),	       T(a_target_that_is_gone_leaves_nothing),
+		T(a_patch_file_that_is_lost_is_only_warned_about),
 		cmocka_unit_test(feeds_of_others_are_checked),
 	};
 
