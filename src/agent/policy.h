@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What kcare.conf says about choosing, in the words of agent/choice.h; for kernels and for userspace. */
+/* What kcare.conf says about choosing, in the words of repo/choice.h; for kernels and for userspace. */
 #ifndef KC_AGENT_POLICY_H
 #define KC_AGENT_POLICY_H
 
-#include "agent/choice.h"
+#include "repo/choice.h"
 #include "agent/config.h"
 
 enum { KC_HOST_NAME_SIZE = 65 };

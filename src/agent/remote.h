@@ -8,7 +8,7 @@
 #ifndef KC_AGENT_REMOTE_H
 #define KC_AGENT_REMOTE_H
 
-#include "agent/choice.h"
+#include "repo/choice.h"
 #include "agent/config.h"
 
 struct kc_remote;

@@ -88,7 +88,22 @@ enum kc_exit {
 	X(KC_ERR_FAST_FORWARD, "fast-forward", KC_EXIT_REFUSED, 409, "a version number from the far future")       \
 	X(KC_ERR_REVOKED_KEY, "revoked-key", KC_EXIT_REFUSED, 403, "signed by a key that was replaced")            \
 	X(KC_ERR_ROOT_CHAIN, "root-chain", KC_EXIT_REFUSED, 409, "a root that the one before did not sign")        \
-	X(KC_ERR_ARCHIVE, "bad-archive", KC_EXIT_REFUSED, 400, "an archive that is not what a patchset is")
+	X(KC_ERR_ARCHIVE, "bad-archive", KC_EXIT_REFUSED, 400, "an archive that is not what a patchset is")        \
+	/* the portal */                                                                                           \
+	X(KC_ERR_INVALID_KEY, "invalid-key", KC_EXIT_REFUSED, 400, "there is no such key")                         \
+	X(KC_ERR_KEY_LIMIT, "key-limit-reached", KC_EXIT_REFUSED, 400, "the key has no place left")                \
+	X(KC_ERR_KEY_LOCKED, "key-locked", KC_EXIT_REFUSED, 403, "the key is locked")                              \
+	X(KC_ERR_KEY_ENDED, "key-ended", KC_EXIT_REFUSED, 403, "the time of the key is over")                      \
+	X(KC_ERR_ADDRESS, "address-not-allowed", KC_EXIT_REFUSED, 403, "the key is not for this address")          \
+	X(KC_ERR_UNKNOWN_SERVER, "unknown-server", KC_EXIT_REFUSED, 403, "the portal does not know this server")   \
+	X(KC_ERR_CLONED, "cloned-server", KC_EXIT_REFUSED, 409, "another host speaks with this server's id")       \
+	X(KC_ERR_NOT_REGISTERED, "not-registered", KC_EXIT_NOTHING, 401, "this host is not registered")            \
+	X(KC_ERR_UNAUTHORIZED, "unauthorized", KC_EXIT_REFUSED, 401, "name or password is wrong")                  \
+	X(KC_ERR_FORBIDDEN, "forbidden", KC_EXIT_REFUSED, 403, "this user may not do that")                        \
+	X(KC_ERR_TOO_MANY, "too-many-requests", KC_EXIT_NETWORK, 429, "too many requests; try again later")        \
+	X(KC_ERR_METHOD, "method-not-allowed", KC_EXIT_INPUT, 405, "not with this method")                         \
+	X(KC_ERR_EXISTS, "exists", KC_EXIT_REFUSED, 409, "it exists already")                                      \
+	X(KC_ERR_DATABASE, "database", KC_EXIT_FAILED, 500, "the database failed")
 
 enum kc_error_code {
 #define X(symbol, name, exit_code, http, text) symbol,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a feed has for one target: a small list of patches, history included, out of which the host chooses by itself
- * (agent/choice.h). The list is a target file of the repository: its hash is in the signed metadata. As canonical JSON,
+ * (repo/choice.h). The list is a target file of the repository: its hash is in the signed metadata. As canonical JSON,
  * docs/repository-format.md.
  */
 #ifndef KC_REPO_TARGET_LIST_H

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "agent/choice.h"
+#include "repo/choice.h"
 
 #define DAY 86400
 #define NOW ((int64_t)1795500000) /* 2026-11-24, 06:00 UTC */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "agent/choice.h"
+#include "repo/choice.h"
 
 #include <string.h>
 

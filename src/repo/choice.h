@@ -3,8 +3,8 @@
  * Which patch of a target list this host should run: the newest level of its type that it may have. A pure function of
  * signed data and the host's own configuration; what is applied now is not its business (agent/step.h).
  */
-#ifndef KC_AGENT_CHOICE_H
-#define KC_AGENT_CHOICE_H
+#ifndef KC_REPO_CHOICE_H
+#define KC_REPO_CHOICE_H
 
 #include "repo/target_list.h"
 

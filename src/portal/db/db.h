@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The database: a thin layer over sqlite3, the only user of it. All SQL is in db/, in the part that SQLite and
+ * PostgreSQL share; times are Unix seconds in BIGINT, flags 0 and 1, texts never NULL ("" instead).
+ *
+ * Readers are lent a connection for one call. All writes go through one thread that takes what has come, runs each in a
+ * savepoint of its own, and commits all of them at once: a check-in costs a share of one sync of the disk.
+ */
+#ifndef KC_PORTAL_DB_DB_H
+#define KC_PORTAL_DB_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ctx.h"
+
+struct kc_db;
+struct kc_db_conn;
+
+/*
+ * Opens or makes it, and brings it to the newest version: one transaction for each migration, in order, so that a
+ * failed one leaves the version before. KC_ERR_VERSION: written by a newer kcare; KC_ERR_CORRUPT: not a database of
+ * ours.
+ */
+struct kc_error *kc_db_open(struct kc_ctx *ctx, const char *path, struct kc_db **db);
+/* Writes what is waiting, then closes. */
+void kc_db_close(struct kc_db *db);
+
+typedef struct kc_error *kc_db_fn(struct kc_db_conn *conn, void *data);
+/* In the caller's thread, as of one moment. */
+struct kc_error *kc_db_read(struct kc_db *db, kc_db_fn *read, void *data);
+/*
+ * In the writer's thread. `done` (may be NULL) is called there after the commit, or with what went wrong: an error of
+ * `write` undoes only this one. Disk full, and the like: KC_ERR_DATABASE for the whole group, nothing of it is kept.
+ */
+void kc_db_write(struct kc_db *db, kc_db_fn *write, void (*done)(void *data, struct kc_error *err), void *data);
+/* The same, and waits. Not in HTTP handlers. */
+struct kc_error *kc_db_write_wait(struct kc_db *db, kc_db_fn *write, void *data);
+/* A consistent copy into a new file, while others read and write. */
+struct kc_error *kc_db_backup(struct kc_ctx *ctx, struct kc_db *db, const char *path);
+
+/*
+ * Such a copy in the place of what is there, atomically; brought to the newest version; nonces are forgotten
+ * (db/servers.h). KC_ERR_CORRUPT: it is none of ours, and nothing was changed.
+ */
+struct kc_error *kc_db_restore(struct kc_ctx *ctx, struct kc_db *db, const char *path);
+
+/* ---- statements: for the files in db/ only ---- */
+
+/*
+ * `types` has a letter for each '?': s (const char *, NULL is ""), i (int64_t), u (uint32_t or bool), b (const void *,
+ * size_t). Statements are prepared once for each connection.
+ */
+struct kc_error *kc_db_exec(struct kc_db_conn *conn, const char *sql, const char *types, ...);
+/* How many rows the last kc_db_exec() of this connection changed. */
+int64_t kc_db_changed(const struct kc_db_conn *conn);
+
+struct kc_db_rows;
+struct kc_error *kc_db_query(struct kc_db_conn *conn, struct kc_db_rows **rows, const char *sql, const char *types,
+			     ...);
+/* False at the end, and after an error, which kc_db_rows_close() returns. */
+bool kc_db_rows_next(struct kc_db_rows *rows);
+const char *kc_db_text(const struct kc_db_rows *rows, int column); /* valid until the next row */
+int64_t kc_db_int(const struct kc_db_rows *rows, int column);
+struct kc_error *kc_db_rows_close(struct kc_db_rows *rows);
+
+KC_DEFINE_CLEANUP(kc_cleanup_db, struct kc_db *, kc_db_close)
+#define kc_autodb KC_CLEANUP(kc_cleanup_db)
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Registered servers: who they are, and what they said last. Functions are for kc_db_read() and kc_db_write(). */
+#ifndef KC_PORTAL_DB_SERVERS_H
+#define KC_PORTAL_DB_SERVERS_H
+
+#include "portal/db/db.h"
+#include "proto/proto.h"
+#include "sign/hash.h"
+
+struct kc_server {
+	char id[KC_SERVER_ID_SIZE];
+	char *key, *hostname, *ip;
+	char *machine_id, *instance;
+	char secret_hash[KC_SHA256_TEXT_SIZE];
+	char nonce[KC_NONCE_SIZE];	    /* of the next check-in; "": any, as after a restore */
+	char previous_nonce[KC_NONCE_SIZE]; /* when our last answer was lost, this one comes again */
+	int64_t registered, checked_in;	    /* Unix seconds; checked_in 0: never */
+	int64_t updated;		    /* when level or effective version were another one for the last time */
+	struct kc_checkin last;		    /* what it said; credentials and nonce are empty */
+};
+
+struct kc_error *kc_servers_add(struct kc_db_conn *conn, const struct kc_server *server);
+/* The one that registered with these before, its id in `id`; KC_ERR_NOT_FOUND. */
+struct kc_error *kc_servers_find(struct kc_db_conn *conn, const char *key, const char *machine_id, const char *instance,
+				 char id[KC_SERVER_ID_SIZE]);
+/* KC_ERR_UNKNOWN_SERVER. The caller clears `server` either way. */
+struct kc_error *kc_servers_get(struct kc_db_conn *conn, const char *id, struct kc_server *server);
+/* What a check-in changes: nonces, ip, hostname, checked_in, updated, last; and a line of its history. */
+struct kc_error *kc_servers_check_in(struct kc_db_conn *conn, const struct kc_server *server);
+struct kc_error *kc_servers_remove(struct kc_db_conn *conn, const char *id); /* KC_ERR_UNKNOWN_SERVER */
+/* Those that were silent since before. */
+struct kc_error *kc_servers_remove_silent(struct kc_db_conn *conn, int64_t since, int64_t *n_removed);
+/* Tags of the portal's operator; those that a host reports are in `last`. */
+struct kc_error *kc_servers_set_tags(struct kc_db_conn *conn, const char *id, const char *tags);
+/* After a restore: the next nonce of every server may be any. */
+struct kc_error *kc_servers_forget_nonces(struct kc_db_conn *conn);
+
+/* NULL, 0 or -1: does not matter. */
+struct kc_server_filter {
+	const char *hostname, *ip; /* may have '%' for any text */
+	const char *id, *feed, *key, *tag;
+	int64_t registered_from, registered_to, checked_in_from, checked_in_to, updated_from, updated_to;
+	int64_t offset, limit; /* limit -1: all */
+};
+/* By registration. `each` may end it with an error. `server` is valid within the call. */
+struct kc_error *kc_servers_each(struct kc_db_conn *conn, const struct kc_server_filter *filter,
+				 struct kc_error *(*each)(void *data, const struct kc_server *server), void *data);
+struct kc_error *kc_servers_count(struct kc_db_conn *conn, const struct kc_server_filter *filter, int64_t *n);
+
+/*
+ * Servers that are the same to the choice of patches, counted: what `is_updated`, monitoring and metrics need, however
+ * many there are. `last` has what matters for that, and nothing else.
+ */
+struct kc_server_group {
+	struct kc_server server; /* an example, without id */
+	int64_t n;
+};
+struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key,
+				   struct kc_error *(*each)(void *data, const struct kc_server_group *group),
+				   void *data);
+/* Removes what is older than that of the history of check-ins. */
+struct kc_error *kc_checkins_forget(struct kc_db_conn *conn, int64_t before);
+void kc_server_clear(struct kc_server *server);
+
+#define KC_CLEANUP_SERVER KC_CLEANUP(kc_server_clear)
+
+#endif
