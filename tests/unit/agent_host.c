@@ -58,13 +58,3 @@ bool agent_host_has(const struct agent_host *host, const char *fixed)
 
 	return access(path, F_OK) == 0;
 }
-
-void assert_kc_error(struct kc_error *err, enum kc_error_code code, const char *text)
-{
-	if (!err)
-		fail_msg("no error, expected %s with '%s'", kc_error_code_name(code), text);
-	if (kc_error_code(err) != code || !strstr(kc_error_message(err), text))
-		fail_msg("%s: %s, expected %s with '%s'", kc_error_code_name(kc_error_code(err)), kc_error_message(err),
-			 kc_error_code_name(code), text);
-	kc_error_free(err);
-}

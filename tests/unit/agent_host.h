@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/ctx.h"
+#include "kc_assert.h"
 
 struct agent_host {
 	struct kc_ctx *ctx;
@@ -21,8 +22,5 @@ char *agent_host_path(const struct agent_host *host, const char *fixed);
 void agent_host_put(const struct agent_host *host, const char *fixed, const void *data, size_t size);
 void agent_host_put_text(const struct agent_host *host, const char *fixed, const char *text);
 bool agent_host_has(const struct agent_host *host, const char *fixed);
-
-/* Frees `err`; ends the test unless it is of that kind and its message contains `text`. */
-void assert_kc_error(struct kc_error *err, enum kc_error_code code, const char *text);
 
 #endif
