@@ -5,7 +5,8 @@
  *
  * Both sides may be one version apart: unknown members are ignored, missing ones have the value of a zeroed struct
  * (texts: ""), except those that are marked "needed". Everything is bounded: a text that is longer than its limit, or
- * has control characters or invalid UTF-8, is KC_ERR_INPUT, which names the member; nothing is cut silently.
+ * has control characters or invalid UTF-8, is KC_ERR_INPUT, which names the member; nothing is cut silently. A whole
+ * message that is longer than its limit is KC_ERR_LIMIT. Encoders leave out what is empty, 0 or false.
  *
  * Decoders allocate all texts (never NULL after success); `…_clear()` frees them and zeroes the struct. The caller
  * clears either way.
@@ -22,7 +23,7 @@
 enum {
 	KC_PROTO_REQUEST_MAX = 64 << 10, /* bytes of a request, but for the doctor's */
 	KC_PROTO_ANSWER_MAX = 64 << 10,
-	KC_PROTO_REPORT_MAX = 4 << 20, /* a doctor's report */
+	KC_PROTO_REPORT_MAX = 4 << 20, /* a doctor's report, as it is sent */
 	KC_PROTO_TEXT_MAX = 255,       /* bytes of a text, if nothing else is said */
 	KC_PROTO_ERROR_MAX = 1000,     /* of a last error */
 	KC_PROTO_TAGS_MAX = 1000,
@@ -30,6 +31,12 @@ enum {
 	KC_SECRET_SIZE = 65,	/* 64 hexadecimal digits */
 	KC_NONCE_SIZE = 33,	/* 32 hexadecimal digits */
 };
+
+/*
+ * A copy that may be sent (caller frees; NULL when out of memory): what is no UTF-8, or would move a cursor, begin a
+ * line or turn the direction of writing, becomes '?'; cut before the character that passes `limit` bytes.
+ */
+char *kc_plain_text(const char *text, size_t limit);
 
 /* ---- who speaks ---- */
 
@@ -41,6 +48,7 @@ struct kc_credentials {
 bool kc_server_id_is_valid(const char *id);
 struct kc_error *kc_credentials_encode(const struct kc_credentials *credentials, struct kc_buf *out);
 struct kc_error *kc_credentials_decode(const char *text, size_t size, struct kc_credentials *credentials);
+void kc_credentials_clear(struct kc_credentials *credentials); /* wipes them */
 
 /* What a key says about all its servers; it comes with every answer. */
 struct kc_key_terms {
@@ -144,7 +152,7 @@ void kc_licence_info_clear(struct kc_licence_info *info);
 struct kc_doctor_report {
 	struct kc_credentials credentials; /* may be empty: a host that cannot register has troubles, too */
 	char *hostname;
-	char *report; /* at most KC_PROTO_REPORT_MAX; newlines and tabs are allowed here, and only here */
+	char *report; /* needed; newlines and tabs are allowed here, and only here */
 };
 
 struct kc_error *kc_doctor_report_encode(const struct kc_doctor_report *report, struct kc_buf *out);

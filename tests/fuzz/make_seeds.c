@@ -11,9 +11,11 @@
 #include <archive_entry.h>
 
 #include "apply/user_record.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "fetch/protocol.h"
 #include "patchset/patchset.h"
+#include "proto/proto.h"
 #include "sample.h"
 #include "sample_feed.h"
 #include "sample_kallsyms.h"
@@ -349,6 +351,53 @@ static void write_fetch(const char *dir)
 	write_seed(dir, "fetch", "request", asked.data, asked.size);
 }
 
+/* What agents and portals say; the first digit says which message it is. */
+static void write_proto(const char *dir)
+{
+	static char text[] = "a \xc3\xa4\\\"", hex[] = "d6a9ac615d000000000000000000000000000047",
+		    tags[] = "env:prod;ubuntu", lines[] = "one\n\ttwo\n", date[] = "2026-11-20";
+	struct kc_credentials who = { .server_id = "a123456789ABCDEF" };
+	struct kc_key_terms terms = { text, date, 1795467600, true, false, true };
+	struct kc_registration registration = { text, text, hex, text, text, text, true };
+	struct kc_checkin checkin = { .event = KC_CHECKIN_LATER,
+				      .hostname = text,
+				      .kernel_id = hex,
+				      .level = 3,
+				      .tags = tags,
+				      .uptime_s = 5,
+				      .libcare_is_enabled = true,
+				      .n_processes = 7,
+				      .last_error = text };
+	struct kc_licence_info info = { text, text, 3, 10, terms };
+	struct kc_buf all[7] = { 0 };
+	struct kc_registered registered;
+	struct kc_checkin_answer answer;
+	struct kc_doctor_report report;
+
+	memset(who.secret, 'a', sizeof(who.secret) - 1);
+	registered = (struct kc_registered){ .credentials = who,
+					     .nonce = "0123456789abcdef0123456789abcdef",
+					     .terms = terms };
+	answer = (struct kc_checkin_answer){ .nonce = "0123456789abcdef0123456789abcdef", .terms = terms };
+	report = (struct kc_doctor_report){ who, text, lines };
+	checkin.credentials = who;
+	for (size_t i = 0; i < KC_ARRAY_SIZE(all); i++)
+		kc_buf_printf(&all[i], "%zu", i);
+	sample_must(kc_credentials_encode(&who, &all[0]));
+	sample_must(kc_registration_encode(&registration, &all[1]));
+	sample_must(kc_registered_encode(&registered, &all[2]));
+	sample_must(kc_checkin_encode(&checkin, &all[3]));
+	sample_must(kc_checkin_answer_encode(&answer, &all[4]));
+	sample_must(kc_licence_info_encode(&info, &all[5]));
+	sample_must(kc_doctor_report_encode(&report, &all[6]));
+	for (size_t i = 0; i < KC_ARRAY_SIZE(all); i++) {
+		write_seed(dir, "proto", (char[]){ (char)('0' + i), '\0' }, all[i].data, all[i].size);
+		kc_buf_free(&all[i]);
+	}
+	write_text_seed(dir, "proto", "error", "7{\"error\":\"key-limit-reached\",\"message\":\"no place\"}");
+	write_text_seed(dir, "proto", "plain", "8env:prod;\xc3\xa4\xf0\x9f\x90\xa7\xe2\x80\xae\xff\n");
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -369,6 +418,7 @@ int main(int argc, char **argv)
 	write_metadata(argv[1]);
 	write_lists(argv[1]);
 	write_fetch(argv[1]);
+	write_proto(argv[1]);
 	write_kallsyms(argv[1]);
 	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {
