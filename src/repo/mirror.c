@@ -91,7 +91,10 @@ static struct kc_error *read_anchor(struct kc_mirror *mirror, const char *root)
 	if (verified)
 		return kc_error_prefix(verified, "%s", root ? root : own);
 	mirror->anchor_version = decoded.version;
-	return root ? kc_mirror_write(mirror, "private/root.json", mirror->anchor.data, mirror->anchor.size) : NULL;
+	if (!root)
+		return NULL;
+	err = kc_file_write_atomic(own, mirror->anchor.data, mirror->anchor.size, 0644);
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", own) : NULL;
 }
 
 /* ---- what the upstream has ---- */

@@ -66,8 +66,11 @@ static struct kc_error *read_target(struct kc_mirror *mirror, struct kc_mirror_f
 	return kc_repo_client_target(mirror->ctx, feed->client, &source, path, KC_TARGET_LIST_SIZE_MAX, text, hash);
 }
 
-/* A file of the right size under the name of its hash was whole when it was put there. */
-static bool has_blob(const char *path, uint64_t size)
+/*
+ * Names have versions or hashes, so a file that is whole needs no second look; one that a power cut left has another
+ * size.
+ */
+static bool has_file(const char *path, uint64_t size)
 {
 	struct stat st;
 
@@ -84,7 +87,7 @@ static struct kc_error *fetch_blob(struct kc_mirror *mirror, const struct kc_tar
 
 	if (!to || !part)
 		return kc_error_no_memory();
-	if (has_blob(to, entry->size))
+	if (has_file(to, entry->size))
 		return NULL;
 	snprintf(what, sizeof(what), "downloading %.64s", entry->patchset);
 	KC_TRY(mirror->source->get_file(mirror->ctx, mirror->source->data, name, entry->hash, entry->size, part, what));
@@ -128,7 +131,6 @@ struct kc_error *kc_mirror_blobs_fetch(struct kc_mirror *mirror, struct kc_mirro
 
 /* ---- to those who look at the mirror ---- */
 
-/* A list has its hash in its name: one that is there is the same. */
 static struct kc_error *prepare_target(struct kc_mirror *mirror, struct kc_mirror_feed *feed, const char *path,
 				       struct kc_public_files *files)
 {
@@ -145,20 +147,12 @@ static struct kc_error *prepare_target(struct kc_mirror *mirror, struct kc_mirro
 	full = kc_path_join(mirror->dir, name);
 	if (!full)
 		return kc_error_no_memory();
-	if (!access(full, F_OK))
+	if (has_file(full, text.size))
 		return NULL;
 	KC_TRY(kc_public_files_put(mirror->ctx, files, feed->name, path, text.data, text.size));
 	mirror->mirrored->n_new_lists++;
 	/* last: a run that was cut off before makes the files of this target again */
 	return kc_mirror_write(mirror, name, text.data, text.size);
-}
-
-struct kc_error *kc_mirror_feed_prepare(struct kc_mirror *mirror, struct kc_mirror_feed *feed,
-					struct kc_public_files *files)
-{
-	for (size_t i = 0; i < feed->paths.n_names; i++)
-		KC_TRY(prepare_target(mirror, feed, feed->paths.names[i], files));
-	return kc_public_files_keep(mirror->ctx, files, feed->name, feed->paths.names, feed->paths.n_names);
 }
 
 static struct kc_error *read_state(const struct kc_mirror *mirror, const struct kc_mirror_feed *feed, const char *name,
@@ -171,7 +165,7 @@ static struct kc_error *read_state(const struct kc_mirror *mirror, const struct 
 }
 
 /* From the state folder, where it was verified, to "VERSION.NAME". */
-static struct kc_error *show_file(struct kc_mirror *mirror, const struct kc_mirror_feed *feed, const char *name,
+static struct kc_error *show_file(const struct kc_mirror *mirror, const struct kc_mirror_feed *feed, const char *name,
 				  uint64_t version)
 {
 	kc_autofree char *path = NULL, *shown = NULL, *full = NULL;
@@ -186,9 +180,9 @@ static struct kc_error *show_file(struct kc_mirror *mirror, const struct kc_mirr
 	full = kc_path_join(mirror->dir, shown);
 	if (!full)
 		return kc_error_no_memory();
-	if (version && !access(full, F_OK))
-		return NULL;
 	KC_TRY(read_state(mirror, feed, name, &text));
+	if (version && has_file(full, text.size))
+		return NULL;
 	return kc_mirror_write(mirror, shown, text.data, text.size);
 }
 
@@ -203,6 +197,20 @@ static struct kc_error *peek_snapshot(const struct kc_mirror *mirror, const stru
 	return kc_repo_document_decode(envelope.signed_part, KC_ROLE_SNAPSHOT, NULL, snapshot);
 }
 
+struct kc_error *kc_mirror_feed_prepare(struct kc_mirror *mirror, struct kc_mirror_feed *feed,
+					struct kc_public_files *files)
+{
+	KC_CLEANUP_REPO_DOCUMENT struct kc_repo_document snapshot = { 0 };
+
+	for (size_t i = 0; i < feed->paths.n_names; i++)
+		KC_TRY(prepare_target(mirror, feed, feed->paths.names[i], files));
+	KC_TRY(peek_snapshot(mirror, feed, &snapshot));
+	for (size_t i = 0; i < snapshot.n_files; i++)
+		KC_TRY(show_file(mirror, feed, snapshot.files[i].name, snapshot.files[i].version));
+	KC_TRY(show_file(mirror, feed, "snapshot.json", snapshot.version));
+	return kc_public_files_keep(mirror->ctx, files, feed->name, feed->paths.names, feed->paths.n_names);
+}
+
 /* Hosts may know an older root than this mirror does: they need those between, which they verify. */
 static struct kc_error *show_older_root(struct kc_mirror *mirror, const struct kc_mirror_feed *feed, uint64_t version)
 {
@@ -210,6 +218,7 @@ static struct kc_error *show_older_root(struct kc_mirror *mirror, const struct k
 	KC_CLEANUP_REPO_ROOT struct kc_repo_root root = { 0 };
 	struct feed_source from = { mirror, feed->name };
 	kc_autobuf struct kc_buf text = { 0 };
+	struct stat st;
 
 	if (!path || asprintf(&shown, "public/feeds/%s/%s", feed->name, path) < 0) {
 		shown = NULL;
@@ -218,7 +227,7 @@ static struct kc_error *show_older_root(struct kc_mirror *mirror, const struct k
 	full = kc_path_join(mirror->dir, shown);
 	if (!full)
 		return kc_error_no_memory();
-	if (!access(full, F_OK))
+	if (!stat(full, &st) && st.st_size > 0)
 		return NULL;
 	KC_TRY(get(mirror->ctx, &from, path, KC_REPO_ROOT_SIZE_MAX, &text));
 	KC_TRY(kc_root_verify(text.data, text.size, NULL, &root));
@@ -247,12 +256,6 @@ static struct kc_error *show_roots(struct kc_mirror *mirror, const struct kc_mir
 
 struct kc_error *kc_mirror_feed_show(struct kc_mirror *mirror, const struct kc_mirror_feed *feed)
 {
-	KC_CLEANUP_REPO_DOCUMENT struct kc_repo_document snapshot = { 0 };
-
-	KC_TRY(peek_snapshot(mirror, feed, &snapshot));
-	for (size_t i = 0; i < snapshot.n_files; i++)
-		KC_TRY(show_file(mirror, feed, snapshot.files[i].name, snapshot.files[i].version));
-	KC_TRY(show_file(mirror, feed, "snapshot.json", snapshot.version));
 	KC_TRY(show_roots(mirror, feed));
 	return show_file(mirror, feed, "timestamp.json", 0);
 }

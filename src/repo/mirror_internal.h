@@ -40,10 +40,10 @@ struct kc_error *kc_mirror_write(const struct kc_mirror *mirror, const char *nam
 struct kc_error *kc_mirror_feed_fetch(struct kc_mirror *mirror, const char *name, struct kc_mirror_feed *feed);
 /* The patch files that its lists name and that the mirror does not have, into public/blobs. */
 struct kc_error *kc_mirror_blobs_fetch(struct kc_mirror *mirror, struct kc_mirror_feed *feed);
-/* Lists, and the files made from them: nobody is led there yet. */
+/* Lists, the files made from them, and all metadata that nobody is led to yet. */
 struct kc_error *kc_mirror_feed_prepare(struct kc_mirror *mirror, struct kc_mirror_feed *feed,
 					struct kc_public_files *files);
-/* The metadata, from below to above; timestamp.json last. */
+/* Roots and timestamp.json, which lead to what is on disk by then. */
 struct kc_error *kc_mirror_feed_show(struct kc_mirror *mirror, const struct kc_mirror_feed *feed);
 void kc_mirror_feed_clear(struct kc_mirror_feed *feed);
 
