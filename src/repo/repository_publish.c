@@ -82,6 +82,8 @@ static struct kc_error *sync_files(struct publication *publication)
 		return kc_error_no_memory();
 	if (fd < 0 || (publication->needs_sync && syncfs(fd) < 0))
 		return kc_repository_write_error(-errno, path);
+	publication->needs_sync = false;
+	publication->n_written = 0;
 	return NULL;
 }
 
@@ -345,7 +347,10 @@ static struct kc_error *put_roots(struct publication *publication)
 	return NULL;
 }
 
-/* Everything below it is on disk; from here on hosts see it. */
+/*
+ * Everything below it is on disk; from here on hosts see it. Roots come next to last: a host that has the new one and
+ * still the old timestamp would see a key that was replaced.
+ */
 static struct kc_error *put_timestamp(struct publication *publication, const struct kc_repo_meta *snapshot)
 {
 	struct kc_repo_meta meta = *snapshot;
@@ -359,9 +364,9 @@ static struct kc_error *put_timestamp(struct publication *publication, const str
 	kc_autobuf struct kc_buf text = { 0 };
 
 	KC_TRY(sign(publication, &timestamp, KC_ROLE_TIMESTAMP, &text));
-	KC_TRY(put_roots(publication));
 	KC_TRY(sync_files(publication));
-	publication->n_written = 0; /* this one is synced by itself */
+	KC_TRY(put_roots(publication));
+	KC_TRY(sync_files(publication)); /* only many roots need it: a few files are synced by themselves, as this one */
 	return write_file(publication, "metadata/timestamp.json", text.data, text.size);
 }
 
