@@ -45,18 +45,45 @@ static struct kc_error *make_folder(const char *path, mode_t mode, bool *made)
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", path) : NULL;
 }
 
-static struct kc_error *check_keys_dir(const char *dir, const char *keys_dir, char **real_keys_dir)
+static bool is_inside(const char *real_dir, const char *real_path)
 {
-	kc_autofree char *real_dir = realpath(dir, NULL);
-	size_t length = real_dir ? strlen(real_dir) : 0;
+	size_t length = strlen(real_dir);
 
-	*real_keys_dir = realpath(keys_dir, NULL);
-	if (!real_dir || !*real_keys_dir)
-		return system_error("cannot find", real_dir ? keys_dir : dir);
-	if (!strncmp(*real_keys_dir, real_dir, length) &&
-	    (!(*real_keys_dir)[length] || (*real_keys_dir)[length] == '/'))
+	return !strncmp(real_path, real_dir, length) && (!real_path[length] || real_path[length] == '/');
+}
+
+/* Before it is made: what there is of the way to it must not be inside the repository either. */
+static struct kc_error *check_apart(const char *dir, const char *keys_dir)
+{
+	kc_autofree char *real_dir = realpath(dir, NULL), *way = strdup(keys_dir), *real_way = NULL;
+
+	if (!real_dir)
+		return system_error("cannot find", dir);
+	while (way && !(real_way = realpath(way, NULL)) && errno == ENOENT && strcmp(way, ".")) {
+		char *slash = strrchr(way, '/');
+
+		if (slash) {
+			slash[slash == way] = '\0';
+			continue;
+		}
+		free(way);
+		way = strdup(".");
+	}
+	if (!way)
+		return kc_error_no_memory();
+	if (!real_way)
+		return system_error("cannot find", keys_dir);
+	if (is_inside(real_dir, real_way))
 		return kc_error_new(KC_ERR_REFUSED, "%s is inside the repository: the root key must stay apart from it",
 				    keys_dir);
+	return NULL;
+}
+
+static struct kc_error *check_keys_dir(const char *keys_dir, char **real_keys_dir)
+{
+	*real_keys_dir = realpath(keys_dir, NULL);
+	if (!*real_keys_dir)
+		return system_error("cannot find", keys_dir);
 	for (size_t i = 0; i < KC_ARRAY_SIZE(offline_files); i++) {
 		kc_autofree char *path = kc_path_join(*real_keys_dir, offline_files[i]);
 
@@ -247,9 +274,11 @@ struct kc_error *kc_repository_init(struct kc_ctx *ctx, const char *dir, const s
 	if (!err)
 		err = check_empty(dir);
 	if (!err)
+		err = check_apart(dir, options->keys_dir);
+	if (!err)
 		err = make_folder(options->keys_dir, 0700, &made_keys_dir);
 	if (!err)
-		err = check_keys_dir(dir, options->keys_dir, &repository->keys_dir);
+		err = check_keys_dir(options->keys_dir, &repository->keys_dir);
 	if (err) { /* only what is empty can be removed so */
 		if (made_keys_dir)
 			rmdir(options->keys_dir);
