@@ -277,7 +277,7 @@ struct kc_error *kc_repository_set_certificate(const struct kc_repository *repos
 struct kc_error *kc_repository_trust(struct kc_ctx *ctx, struct kc_repository *repository, char *const *authors,
 				     const char *module_certificate)
 {
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	for (; authors && *authors; authors++)
 		KC_TRY(kc_repository_add_author(repository, *authors));
 	if (module_certificate)

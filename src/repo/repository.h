@@ -63,9 +63,12 @@ struct kc_error *kc_repository_trust(struct kc_ctx *ctx, struct kc_repository *r
 
 struct kc_repository_change {
 	size_t n_targets; /* whose lists changed */
-	size_t n_blobs;	  /* new patch files */
+	size_t n_blobs;	  /* new patch files, or damaged ones that were replaced */
 };
-/* Verifies an archive and adds it to a feed as the newest patchset. KC_ERR_NOTHING: the feed has it already. */
+/*
+ * Verifies an archive and adds it to a feed as the newest patchset. One that the feed has already brings back what was
+ * lost of it, whatever state it has there; KC_ERR_NOTHING: nothing was.
+ */
 struct kc_error *kc_repository_deploy(struct kc_ctx *ctx, struct kc_repository *repository, const char *archive,
 				      const char *feed, enum kc_patchset_state state, unsigned rollout,
 				      struct kc_repository_change *change);
@@ -104,9 +107,9 @@ struct kc_error *kc_repository_feed_change(struct kc_ctx *ctx, struct kc_reposit
 struct kc_error *kc_repository_feed_remove(struct kc_ctx *ctx, struct kc_repository *repository, const char *name);
 
 /*
- * What cron calls each hour: new timestamps; new snapshots and targets when half of their time is over; all of it with
- * new versions after a gap, or with `all`. Publishes what a killed run left, and removes what nothing refers to for a
- * day.
+ * What cron calls each hour: publishes what a killed run left; new timestamps; new snapshots and targets when half of
+ * their time is over; all of it with new versions after a gap, or with `all`. Removes what nothing refers to for a day.
+ * A feed with a problem does not keep the others from it; the first problem is the error.
  */
 struct kc_error *kc_repository_refresh(struct kc_ctx *ctx, struct kc_repository *repository, bool all);
 

@@ -186,19 +186,61 @@ static struct kc_error *check_and_store(struct kc_ctx *ctx, struct kc_repository
 	return err;
 }
 
+/* Is the patch file in the store, and not damaged? */
+static struct kc_error *is_stored(const struct kc_repository *repository, const struct kc_patchset_file *file,
+				  bool *stored)
+{
+	kc_autofree char *blob = kc_blob_path(file->hash);
+	kc_autofree char *path = blob ? kc_repository_path(repository, "public/%s", blob) : NULL;
+	kc_autobuf struct kc_buf data = { 0 };
+	char hash[KC_SHA256_TEXT_SIZE];
+	int err;
+
+	if (!path)
+		return kc_error_no_memory();
+	err = kc_file_read_now(path, file->size, &data);
+	if (err == -ENOMEM)
+		return kc_error_no_memory();
+	kc_sha256_text(data.data, data.size, hash);
+	*stored = !err && !strcmp(hash, file->hash);
+	return NULL;
+}
+
+/* Deployed again, an archive brings back what was lost of it here; KC_ERR_NOTHING when nothing was. */
+static struct kc_error *restore(struct kc_ctx *ctx, struct kc_repository *repository, const struct kc_feed_info *feed,
+				const char *incoming, const struct kc_patchset *patchset, const struct kc_buf *list,
+				size_t *n_blobs)
+{
+	bool has_list = kc_repository_has_patchset(repository, patchset->name), stored;
+	kc_autofree char *name = NULL;
+	size_t n_absent = 0;
+
+	for (size_t i = 0; i < patchset->n_files; i++) {
+		KC_TRY(is_stored(repository, &patchset->files[i], &stored));
+		if (stored)
+			continue;
+		KC_TRY(move_blob(repository, incoming, &patchset->files[i], true, &n_absent));
+		(*n_blobs)++;
+	}
+	if (has_list && !*n_blobs)
+		return kc_error_new(KC_ERR_NOTHING, "the feed %s has %s already; it is %s", feed->name, patchset->name,
+				    kc_patchset_state_name(kc_feed_patchset_find(feed, patchset->name)->state));
+	KC_TRY(list_name(patchset->name, &name));
+	KC_TRY(kc_repository_write(repository, name, list->data, list->size, 0600));
+	return kc_repository_try_complete(ctx, repository);
+}
+
 static struct kc_error *take_in(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info *feed,
 				const char *incoming, const struct kc_patchset *patchset, enum kc_patchset_state state,
 				unsigned rollout, struct kc_repository_change *change)
 {
-	const struct kc_feed_patchset *known = kc_feed_patchset_find(feed, patchset->name);
 	kc_autobuf struct kc_buf list = { 0 };
 	size_t n_blobs = 0;
 
 	KC_TRY(read_list(incoming, &list));
 	KC_TRY(check_same(repository, patchset->name, &list));
-	if (known)
-		return kc_error_new(KC_ERR_NOTHING, "the feed %s has %s already; it is %s", feed->name, patchset->name,
-				    kc_patchset_state_name(known->state));
+	if (kc_feed_patchset_find(feed, patchset->name))
+		return restore(ctx, repository, feed, incoming, patchset, &list, &change->n_blobs);
 	KC_TRY(check_and_store(ctx, repository, feed, incoming, patchset, &list, &n_blobs));
 	KC_TRY(add_to_feed(ctx, repository, feed, patchset->name, state, rollout, change));
 	change->n_blobs = n_blobs;
@@ -218,7 +260,7 @@ struct kc_error *kc_repository_deploy(struct kc_ctx *ctx, struct kc_repository *
 	if (!incoming)
 		return kc_error_no_memory();
 	KC_TRY(check_rollout(rollout));
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(kc_feed_find(repository, feed, &found));
 	if (kc_keyring_size(repository->authors) == 0)
 		return kc_error_new(KC_ERR_UNKNOWN_KEY, "no author is trusted here: 'kcare-repo trust DIR --author "
@@ -256,7 +298,7 @@ struct kc_error *kc_repository_set_state(struct kc_ctx *ctx, struct kc_repositor
 
 	*change = (struct kc_repository_change){ 0 };
 	KC_TRY(check_rollout(rollout));
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(kc_feed_find(repository, feed, &found));
 	known = kc_feed_patchset_find(found, patchset);
 	if (known)
@@ -299,7 +341,7 @@ struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository
 	struct kc_feed_info *found;
 
 	*change = (struct kc_repository_change){ 0 };
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(kc_feed_find(repository, feed, &found));
 	known = kc_feed_patchset_find(found, patchset);
 	if (!known)

@@ -284,11 +284,20 @@ struct kc_error *kc_feed_unmark(const struct kc_repository *repository, const ch
 	return kc_repository_unlink(repository, marker);
 }
 
+bool kc_feed_is_marked(const struct kc_repository *repository, const char *name)
+{
+	kc_autofree char *marker = kc_repository_path(repository, MARKERS "/%s", name);
+
+	return !marker || access(marker, F_OK) == 0;
+}
+
 struct kc_error *kc_feed_commit(struct kc_ctx *ctx, struct kc_repository *repository, const struct kc_feed_info *feed,
 				const struct kc_patchset_table *touched, struct kc_repository_change *change)
 {
 	struct kc_error *err;
 
+	if (kc_feed_is_marked(repository, feed->name)) /* hosts wait for an earlier change, too */
+		touched = NULL;
 	KC_TRY(kc_feed_mark(repository, feed->name));
 	KC_TRY(kc_feed_write(repository, feed));
 	err = kc_feed_publish(ctx, repository, feed, KC_PUBLISH_CHANGES, touched, change);
@@ -332,18 +341,15 @@ static struct kc_error *retire(struct kc_ctx *ctx, const struct kc_repository *r
 struct completion {
 	struct kc_ctx *ctx;
 	struct kc_repository *repository;
+	struct kc_error *first; /* problem of a feed */
 };
 
 /* Its feed is published; a feed that is gone is also gone from public/. */
-static struct kc_error *complete_feed(void *data, const char *name)
+static struct kc_error *publish_marked(struct completion *completion, const char *name)
 {
-	struct completion *completion = data;
 	struct kc_repository *repository = completion->repository;
 	struct kc_feed_info wanted = { .name = (char *)name }, *feed;
 
-	if (!kc_feed_name_is_valid(name)) /* the temporary file of a marker */
-		return kc_feed_unmark(repository, name);
-	kc_info(completion->ctx, "the feed %s was not published to its end; doing so now", name);
 	feed = repository->n_feeds
 		       ? bsearch(&wanted, repository->feeds, repository->n_feeds, sizeof(wanted), compare_feeds)
 		       : NULL;
@@ -353,11 +359,48 @@ static struct kc_error *complete_feed(void *data, const char *name)
 	return kc_feed_unmark(repository, name);
 }
 
+/* The first problem is kept: one feed must not stand in the way of another. */
+static struct kc_error *complete_feed(void *data, const char *name)
+{
+	struct completion *completion = data;
+	struct kc_error *err;
+
+	if (!kc_feed_name_is_valid(name)) /* the temporary file of a marker */
+		return kc_feed_unmark(completion->repository, name);
+	kc_info(completion->ctx, "the feed %s was not published to its end; doing so now", name);
+	err = publish_marked(completion, name);
+	if (!err)
+		return NULL;
+	err = kc_error_prefix(err, "the feed %s has a change that hosts do not see yet", name);
+	if (completion->first) {
+		kc_warning(completion->ctx, "%s", kc_error_message(err));
+		kc_error_free(err);
+	} else {
+		completion->first = err;
+	}
+	return NULL;
+}
+
 struct kc_error *kc_repository_complete(struct kc_ctx *ctx, struct kc_repository *repository)
 {
-	struct completion completion = { ctx, repository };
+	struct completion completion = { .ctx = ctx, .repository = repository };
+	struct kc_error *err = kc_repository_each(repository, MARKERS, complete_feed, &completion);
 
-	return kc_repository_each(repository, MARKERS, complete_feed, &completion);
+	if (!err)
+		return completion.first;
+	kc_error_free(completion.first);
+	return err;
+}
+
+struct kc_error *kc_repository_try_complete(struct kc_ctx *ctx, struct kc_repository *repository)
+{
+	kc_autoerror struct kc_error *err = kc_repository_complete(ctx, repository);
+
+	if (err && kc_error_code(err) == KC_ERR_NO_MEMORY)
+		return kc_steal(err);
+	if (err)
+		kc_warning(ctx, "%s", kc_error_message(err));
+	return NULL;
 }
 
 /* ---- commands ---- */
@@ -414,7 +457,7 @@ struct kc_error *kc_repository_feed_add(struct kc_ctx *ctx, struct kc_repository
 {
 	struct kc_feed_info *source = NULL, *feed;
 
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(check_new(repository, info));
 	if (from)
 		KC_TRY(kc_feed_find(repository, from, &source));
@@ -451,7 +494,7 @@ struct kc_error *kc_repository_feed_change(struct kc_ctx *ctx, struct kc_reposit
 {
 	struct kc_feed_info *feed;
 
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(kc_feed_find(repository, info->name, &feed));
 	KC_TRY(check_settings(info));
 	feed->auto_update = info->auto_update;
@@ -466,7 +509,7 @@ struct kc_error *kc_repository_feed_remove(struct kc_ctx *ctx, struct kc_reposit
 	kc_autofree char *file = NULL;
 	struct kc_feed_info *feed;
 
-	KC_TRY(kc_repository_complete(ctx, repository));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
 	KC_TRY(kc_feed_find(repository, name, &feed));
 	if (!strcmp(name, "main"))
 		return kc_error_new(KC_ERR_REFUSED, "the feed 'main' always exists");

@@ -78,6 +78,7 @@ struct kc_error *kc_feed_find(struct kc_repository *repository, const char *name
 struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, const char *patchset);
 /* A marker on disk, set before private/ changes: this feed has to be published. */
 struct kc_error *kc_feed_mark(const struct kc_repository *repository, const char *name);
+bool kc_feed_is_marked(const struct kc_repository *repository, const char *name);
 struct kc_error *kc_feed_unmark(const struct kc_repository *repository, const char *name);
 struct kc_error *kc_feed_write(const struct kc_repository *repository, const struct kc_feed_info *feed);
 /*
@@ -152,8 +153,10 @@ struct kc_error *kc_repository_finish_public(struct kc_ctx *ctx, const struct kc
 					     struct kc_public_files *files);
 /* Removes what nobody has needed for a day (repository_unused.c). */
 struct kc_error *kc_repository_remove_unused(struct kc_ctx *ctx, struct kc_repository *repository);
-/* Publishes the feeds that are marked. */
+/* Publishes the feeds that are marked; what one of them cannot be published for is the error, after all others. */
 struct kc_error *kc_repository_complete(struct kc_ctx *ctx, struct kc_repository *repository);
+/* The same before another change, which may be what mends such a feed: its problem is only a warning. */
+struct kc_error *kc_repository_try_complete(struct kc_ctx *ctx, struct kc_repository *repository);
 
 #define KC_CLEANUP_FEED_LISTS KC_CLEANUP(kc_feed_lists_clear)
 #define KC_CLEANUP_PUBLISHED KC_CLEANUP(kc_published_clear)

@@ -286,22 +286,31 @@ struct kc_error *kc_repository_remove_unused(struct kc_ctx *ctx, struct kc_repos
 				   0600);
 }
 
-/* One feed that cannot be published does not let the others expire. */
+/* Takes `err`. The first is what the run ends with; the others are warnings. */
+static void note(struct kc_ctx *ctx, struct kc_error *err, struct kc_error **first)
+{
+	if (!err)
+		return;
+	if (!*first) {
+		*first = err;
+		return;
+	}
+	kc_warning(ctx, "%s", kc_error_message(err));
+	kc_error_free(err);
+}
+
+/* One feed that cannot be published does not let the others expire, nor what hosts see of it now. */
 struct kc_error *kc_repository_refresh(struct kc_ctx *ctx, struct kc_repository *repository, bool all)
 {
 	kc_autoerror struct kc_error *first = NULL;
 
+	note(ctx, kc_repository_complete(ctx, repository), &first);
 	for (size_t i = 0; i < repository->n_feeds; i++) {
 		const struct kc_feed_info *feed = &repository->feeds[i];
-		kc_autoerror struct kc_error *err =
+		struct kc_error *err =
 			kc_feed_publish(ctx, repository, feed, all ? KC_PUBLISH_ALL : KC_PUBLISH_TIMESTAMP, NULL, NULL);
 
-		if (err)
-			err = kc_error_prefix(kc_steal(err), "feed %s", feed->name);
-		if (err && first)
-			kc_warning(ctx, "%s", kc_error_message(err));
-		else if (err)
-			first = kc_steal(err);
+		note(ctx, err ? kc_error_prefix(err, "feed %s", feed->name) : NULL, &first);
 	}
 	return first ? kc_steal(first) : kc_repository_remove_unused(ctx, repository);
 }

@@ -22,6 +22,31 @@ from dataclasses import dataclass
 import lab
 from lab import DONE
 
+CLOCK = """#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+time_t time(time_t *t)
+{
+	struct timespec now;
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+	now.tv_sec += atol(getenv("CLOCK_OFF_BY"));
+	if (t)
+		*t = now.tv_sec;
+	return now.tv_sec;
+}
+"""
+
+
+def clock(folder):
+    """A function: the environment of a program whose clock is off by so many seconds."""
+    source, library = folder / "clock.c", folder / "clock.so"
+    source.write_text(CLOCK)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    return lambda seconds: {"LD_PRELOAD": str(library), "CLOCK_OFF_BY": str(int(seconds)),
+                            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
 def run(build, program, *args, root=None, env=None, timeout=120, prefix=(), **options):
     """One of our programs, to its end. `root` is its KCARE_ROOT; `prefix` leads into a namespace, as lab.Namespace has it."""
     path = next(p for p in (build / "src/cmd" / program, build / "tests/tools" / program) if p.is_file())

@@ -20,7 +20,7 @@ import pytest
 
 from conftest import need_root
 from lab import DONE, INPUT, LOCKED, NETWORK, NOTHING, REFUSED, USAGE, free_port
-from publishing import Host, Publisher, kernel_patch, running_kernel_id
+from publishing import Host, Publisher, clock, kernel_patch, running_kernel_id
 from web import Web
 
 NEW, NOTHING_NEW = 0, 1  # exit codes of --check
@@ -440,42 +440,22 @@ def test_a_full_disk(host, tmp_path):
     assert downloaded(host) == {"default": {4}}
 
 
-CLOCK = """#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-time_t time(time_t *t)
-{
-	struct timespec now;
-	syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
-	now.tv_sec += atol(getenv("CLOCK_OFF_BY"));
-	if (t)
-		*t = now.tv_sec;
-	return now.tv_sec;
-}
-"""
-
-
 @pytest.fixture(scope="session")
 def wrong_clock(workshop):
-    source, library = workshop / "clock.c", workshop / "clock.so"
-    source.write_text(CLOCK)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return lambda days: {"LD_PRELOAD": str(library), "CLOCK_OFF_BY": str(days * DAY),
-                         "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    return clock(workshop)
 
 
 def test_a_clock_that_is_wrong_is_named(host, wrong_clock):
     assert offered(host) == 4
     before = state_of(host)
-    ahead = host.kcarectl("--check", env=wrong_clock(400))
+    ahead = host.kcarectl("--check", env=wrong_clock(400 * DAY))
     expect(ahead, REFUSED, "clock: ", "But the clock of the server says ", "set the clock")
-    behind = host.kcarectl("--check", env=wrong_clock(-400))
+    behind = host.kcarectl("--check", env=wrong_clock(-400 * DAY))
     expect(behind, REFUSED, "clock: ")
     assert state_of(host) == before
     assert log_of(host).count(" clock main http://") == 2
     # what was accepted before is still there for the boot
-    expect(host.kcarectl("--status", env=wrong_clock(-400)), NO_PATCHES, "at a time that has not come yet")
+    expect(host.kcarectl("--status", env=wrong_clock(-400 * DAY)), NO_PATCHES, "at a time that has not come yet")
     assert offered(host) == 4
 
 
