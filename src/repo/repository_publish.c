@@ -366,7 +366,7 @@ static struct kc_error *put_timestamp(struct publication *publication, const str
 	KC_TRY(sign(publication, &timestamp, KC_ROLE_TIMESTAMP, &text));
 	KC_TRY(sync_files(publication));
 	KC_TRY(put_roots(publication));
-	KC_TRY(sync_files(publication)); /* only many roots need it: a few files are synced by themselves, as this one */
+	KC_TRY(sync_files(publication)); /* many roots need it; a few files are synced by themselves, as the last one */
 	return write_file(publication, "metadata/timestamp.json", text.data, text.size);
 }
 
