@@ -13,7 +13,8 @@ static void print_help(const struct kc_program *program)
 		printf("  %s %s\n      %s\n", program->commands[i].name, program->commands[i].arguments,
 		       program->commands[i].summary);
 	printf("\nOptions: -v, --verbose (twice: more); -q, --quiet; --version; --help, also behind a command.\n"
-	       "Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy, 5 refused, 6 bad input.\n"
+	       "Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 busy, 5 refused, 6 bad input,\n"
+	       "7 another run is at work, 8 network.\n"
 	       "'man %s' says more.\n",
 	       program->name);
 }

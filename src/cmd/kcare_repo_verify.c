@@ -15,7 +15,7 @@ struct check {
 	struct kc_terminal *terminal;
 	struct kc_verify_options options;
 	enum kc_error_code first; /* kind of the first problem */
-	bool has_problem;
+	size_t n_problems;
 	struct kc_keyring *authors;
 	char **known;
 	size_t n_known;
@@ -35,9 +35,8 @@ static void report(void *data, struct kc_error *err)
 {
 	struct check *check = data;
 
-	if (!check->has_problem)
+	if (!check->n_problems++)
 		check->first = kc_error_code(err);
-	check->has_problem = true;
 	kc_terminal_error(check->terminal, err);
 }
 
@@ -129,12 +128,12 @@ static struct kc_error *verify(struct kc_ctx *ctx, const char *dir, struct check
 	KC_TRY(kc_public_verify(ctx, public_dir, &check->options, &verified));
 	kc_terminal_clear(check->terminal);
 	printf("%zu feed%s, %zu targets, %zu patch files: %s", verified.n_feeds, verified.n_feeds == 1 ? "" : "s",
-	       verified.n_targets, verified.n_blobs, check->has_problem ? "not good" : "all good");
+	       verified.n_targets, verified.n_blobs, check->n_problems ? "not good" : "all good");
 	if (verified.n_strays)
 		printf("; %zu files that nothing refers to", verified.n_strays);
 	printf("\n");
-	if (check->has_problem)
-		return kc_error_new(check->first, "%s is not as hosts need it; problems: %zu", dir, verified.n_problems);
+	if (check->n_problems)
+		return kc_error_new(check->first, "%s is not as hosts need it; problems: %zu", dir, check->n_problems);
 	return NULL;
 }
 
