@@ -578,6 +578,25 @@ def test_altered_patch_files_do_not_reach_the_cache(changing, changing_host):
     assert downloaded(host) == {"default": {4}}
 
 
+@pytest.mark.parametrize("real,text", [
+    (kernel_patch(9, "ab" * 20), "has the target 'abababab"),
+    (kernel_patch(9, type="extra"), "has the type 'extra', the list says 'default'"),
+    (kernel_patch(8), "has level 8, the list says 9"),
+], ids=["target", "type", "level"])
+def test_a_patch_for_something_else_under_the_right_name(changing, changing_host, real, text):
+    """Whoever has the keys of the server signs a list that says what an author's patch file is not."""
+    changing.deploy(changing.patchset("K20261107_01", [real], type=real.type, released=ago(1 / 24)))
+    table = changing.repository / "private/patchsets/K20261107_01.table"
+    head, row = table.read_text().splitlines()
+    claimed = [f"kernel/{running_kernel_id()}", running_kernel_id(), "default", "9", *row.split("\t")[4:]]
+    table.write_text(head + "\n" + "\t".join(claimed) + "\n")
+    changing.repo("refresh", "--all")
+    assert offered(changing_host) == 9
+    expect(changing_host.kcarectl("--update"), REFUSED, "wrong-target: ", text)
+    assert not downloaded(changing_host)
+    assert " wrong-target main http" in log_of(changing_host)
+
+
 def test_an_author_who_is_not_trusted(host, published):
     (host.etc / "keys/author.pub").unlink()
     expect(host.kcarectl("--update"), REFUSED, "unknown-key: no author is trusted")
