@@ -44,8 +44,9 @@ def room_of(rooms, path):
     return max(names, key=len) if names else None
 
 
-def check_includes(rooms):
-    order, wrong = list(rooms), []
+def check_includes():
+    rooms = read_rooms()
+    order, wrong = list(rooms), [] if rooms else ["docs/architecture.md: no table of rooms found"]
     for room, uses in rooms.items():
         for used in uses:
             if used not in rooms or order.index(used) >= order.index(room):
@@ -70,7 +71,7 @@ def tracked_files():
     return [TOP / f for f in out.splitlines()]
 
 
-def check_spdx(_rooms):
+def check_spdx():
     kinds = {".c", ".h", ".cc", ".py", ".sh", ".build", ".scd", ".service"}
     wrong = []
     for path in tracked_files():
@@ -80,7 +81,7 @@ def check_spdx(_rooms):
     return wrong
 
 
-def check_self_contained(_rooms):
+def check_self_contained():
     """The project stands alone: its users have no ../shared."""
     outside, wrong = re.compile(r"(\.\./|/work/)shared\b"), []
     for path in tracked_files():
@@ -90,17 +91,12 @@ def check_self_contained(_rooms):
     return wrong
 
 
-def main():
-    rooms = read_rooms()
-    rules = [
-        ("rooms include only what they may", check_includes),
-        ("every source has an SPDX line", check_spdx),
-        ("nothing refers outside the repository", check_self_contained),
-    ]
+def report(rules):
+    """Checks (title, function) each; the exit code. A function returns lines that say what is wrong."""
     failed = 0
     print(f"1..{len(rules)}")
     for number, (title, check) in enumerate(rules, 1):
-        wrong = check(rooms) if rooms else ["docs/architecture.md: no table of rooms found"]
+        wrong = check()
         failed += bool(wrong)
         print(f"{'not ok' if wrong else 'ok'} {number} - {title}")
         for line in wrong:
@@ -109,4 +105,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report([("rooms include only what they may", check_includes), ("every source has an SPDX line", check_spdx),
+                     ("nothing refers outside the repository", check_self_contained)]))
