@@ -16,6 +16,8 @@ struct kc_server {
 	char previous_nonce[KC_NONCE_SIZE]; /* when our last answer was lost, this one comes again */
 	int64_t registered, checked_in;	    /* Unix seconds; checked_in 0: never */
 	int64_t updated;		    /* when level or effective version were another one for the last time */
+	char *tags;			    /* of the portal's operator; those that the host reports are in `last` */
+	char *feed;			    /* when read: last.feed, or, when that is "", the feed of its key */
 	struct kc_checkin last;		    /* what it said; credentials and nonce are empty */
 };
 
@@ -30,7 +32,6 @@ struct kc_error *kc_servers_check_in(struct kc_db_conn *conn, const struct kc_se
 struct kc_error *kc_servers_remove(struct kc_db_conn *conn, const char *id); /* KC_ERR_UNKNOWN_SERVER */
 /* Those that were silent since before. */
 struct kc_error *kc_servers_remove_silent(struct kc_db_conn *conn, int64_t since, int64_t *n_removed);
-/* Tags of the portal's operator; those that a host reports are in `last`. */
 struct kc_error *kc_servers_set_tags(struct kc_db_conn *conn, const char *id, const char *tags);
 /* After a restore: the next nonce of every server may be any. */
 struct kc_error *kc_servers_forget_nonces(struct kc_db_conn *conn);
@@ -55,7 +56,8 @@ struct kc_server_group {
 	struct kc_server server; /* an example, without id */
 	int64_t n;
 };
-struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key,
+/* `key` NULL: of all keys. `active_since`: servers silent since before are left out; 0: none. */
+struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key, int64_t active_since,
 				   struct kc_error *(*each)(void *data, const struct kc_server_group *group),
 				   void *data);
 /* Removes what is older than that of the history of check-ins. */
