@@ -46,7 +46,7 @@ struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *term
 	static const struct option options[] = { { "root", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
 	const struct kc_fetch_options fetch_options = { 0 };
 	kc_autofetch struct kc_fetch *fetch = NULL;
-	struct kc_mirror_source source = { NULL, get, get_file };
+	struct kc_mirror_source source = { NULL, get, get_file, NULL };
 	struct kc_mirrored mirrored;
 	struct upstream upstream;
 	const char *root = NULL;

@@ -176,6 +176,7 @@ static struct kc_error *fetch_all(struct kc_mirror *mirror, const struct kc_mirr
 	}
 	for (size_t i = 0; i < mirror->n_feeds; i++)
 		KC_TRY(kc_mirror_blobs_fetch(mirror, &mirror->feeds[i]));
+	KC_TRY(kc_mirror_patchsets_fetch(mirror));
 	return fetch_certificate(mirror);
 }
 
@@ -214,6 +215,7 @@ static void clear_mirror(struct kc_mirror *mirror)
 	for (size_t i = 0; i < mirror->n_feeds; i++)
 		kc_mirror_feed_clear(&mirror->feeds[i]);
 	free(mirror->feeds);
+	kc_mirror_patchsets_clear(mirror);
 	kc_buf_free(&mirror->anchor);
 }
 

@@ -23,6 +23,9 @@ struct kc_mirror_source {
 	/* A file of this size and SHA-256 into `to`, of which a part may be there from an earlier run. */
 	struct kc_error *(*get_file)(struct kc_ctx *ctx, void *data, const char *path, const char *sha256,
 				     uint64_t size, const char *to, const char *what);
+	/* Each list of each feed, verified, before anything of this run is shown; an error ends the run. May be NULL.
+	 */
+	struct kc_error *(*list)(void *data, const struct kc_target_list *list);
 };
 
 struct kc_mirrored {

@@ -113,9 +113,13 @@ static struct kc_error *fetch_blobs_of(struct kc_mirror *mirror, struct kc_mirro
 	if (!strcmp(path, KC_USER_INDEX_PATH))
 		return NULL;
 	KC_TRY(kc_target_list_decode(text.data, text.size, feed->name, path, &list));
-	for (size_t i = 0; i < list.n_entries; i++)
+	for (size_t i = 0; i < list.n_entries; i++) {
+		size_t before = mirror->mirrored->n_new_blobs;
+
 		KC_TRY(fetch_blob(mirror, &list.entries[i]));
-	return NULL;
+		KC_TRY(kc_mirror_patchset_note(mirror, &list.entries[i], mirror->mirrored->n_new_blobs > before));
+	}
+	return mirror->source->list ? mirror->source->list(mirror->source->data, &list) : NULL;
 }
 
 struct kc_error *kc_mirror_blobs_fetch(struct kc_mirror *mirror, struct kc_mirror_feed *feed)

@@ -19,6 +19,13 @@ struct kc_mirror_feed {
 	struct kc_mirror_names paths; /* of all targets */
 };
 
+struct kc_mirror_patchset {
+	char *name;
+	char (*hashes)[KC_SHA256_TEXT_SIZE]; /* of the patch files that feeds show */
+	size_t n_hashes;
+	bool is_new; /* one of them was not here before */
+};
+
 struct kc_mirror {
 	struct kc_ctx *ctx;
 	const char *dir;
@@ -29,6 +36,8 @@ struct kc_mirror {
 	uint64_t anchor_version;
 	struct kc_mirror_feed *feeds;
 	size_t n_feeds;
+	struct kc_mirror_patchset *patchsets; /* that the feeds show */
+	size_t n_patchsets;
 };
 
 /* "DIR/…" (caller frees; NULL when out of memory). */
@@ -40,6 +49,11 @@ struct kc_error *kc_mirror_write(const struct kc_mirror *mirror, const char *nam
 struct kc_error *kc_mirror_feed_fetch(struct kc_mirror *mirror, const char *name, struct kc_mirror_feed *feed);
 /* The patch files that its lists name and that the mirror does not have, into public/blobs. */
 struct kc_error *kc_mirror_blobs_fetch(struct kc_mirror *mirror, struct kc_mirror_feed *feed);
+/* An entry of a list was seen; the patch file was fetched now, or not. */
+struct kc_error *kc_mirror_patchset_note(struct kc_mirror *mirror, const struct kc_target_entry *entry, bool is_new);
+/* The authors' lists of all patchsets that were noted, into public/patchsets. */
+struct kc_error *kc_mirror_patchsets_fetch(struct kc_mirror *mirror);
+void kc_mirror_patchsets_clear(struct kc_mirror *mirror);
 /* Lists, the files made from them, and all metadata that nobody is led to yet. */
 struct kc_error *kc_mirror_feed_prepare(struct kc_mirror *mirror, struct kc_mirror_feed *feed,
 					struct kc_public_files *files);

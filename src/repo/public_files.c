@@ -446,7 +446,7 @@ struct kc_error *kc_public_files_finish(struct kc_ctx *ctx, struct kc_public_fil
 
 bool kc_public_name_is_reserved(const char *name)
 {
-	static const char *const names[] = { "blobs", "feeds", "index", "oval" };
+	static const char *const names[] = { "blobs", "feeds", "index", "oval", KC_PUBLIC_PATCHSETS };
 	const char *suffix = strrchr(name, '.');
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++)

@@ -10,6 +10,7 @@
  *   12h, 24h, 48h                       links to main: delays are the host's to count
  *   libcare-patches.json                build-ids that main has patches for
  *   feeds.json                          names of the feeds, for mirrors
+ *   patchsets/NAME.json                 lists of patchsets, signed by their authors; not from here
  *   index.html, index/                  pages about main: distributions, kernels, releases
  *   kernelcare_pub.der                  whose modules a Secure Boot host shall admit; not from here
  */
@@ -38,6 +39,7 @@ bool kc_public_name_is_reserved(const char *name);
 /* feeds.json. KC_ERR_CORRUPT when it is something else. The caller frees each name, and the array, either way. */
 struct kc_error *kc_public_feeds_decode(const char *text, size_t size, char ***feeds, size_t *n_feeds);
 #define KC_PUBLIC_FEEDS_NAME "feeds.json"
+#define KC_PUBLIC_PATCHSETS "patchsets" /* a folder */
 
 KC_DEFINE_CLEANUP(kc_cleanup_public_files, struct kc_public_files *, kc_public_files_close)
 #define kc_autopublicfiles KC_CLEANUP(kc_cleanup_public_files)

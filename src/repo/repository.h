@@ -14,6 +14,7 @@
  *   private/feeds/FEED.json    patchsets in order, each with state (enabled, disabled, blocked), rollout, times
  *   public/feeds/FEED/…        repo/metadata.h
  *   public/blobs/01/0123….kpatch   all patch files, by their SHA-256
+ *   public/patchsets/NAME.json     PATCHSET.json of those that a feed shows: for other repositories that follow this
  *   public/…                   what older tools fetch: repo/public_files.h
  *
  * Nothing here prints; nothing here is run by agents.
@@ -72,6 +73,20 @@ struct kc_repository_change {
 struct kc_error *kc_repository_deploy(struct kc_ctx *ctx, struct kc_repository *repository, const char *archive,
 				      const char *feed, enum kc_patchset_state state, unsigned rollout,
 				      struct kc_repository_change *change);
+/*
+ * The same from a folder that is laid out as public/, such as a mirror's: patchsets/NAME.json, and the blobs that it
+ * names, as hard links where that is possible. KC_ERR_NOT_FOUND: something of it is missing.
+ */
+struct kc_error *kc_repository_deploy_files(struct kc_ctx *ctx, struct kc_repository *repository, const char *folder,
+					    const char *patchset, const char *feed, enum kc_patchset_state state,
+					    unsigned rollout, struct kc_repository_change *change);
+/* Puts a patchset of the store into such a folder: it can be deployed again from there. */
+struct kc_error *kc_repository_keep_files(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
+					  const char *folder);
+/* A patchset that the repository has, into another feed, in any state. KC_ERR_NOTHING: the feed has it already. */
+struct kc_error *kc_repository_add(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
+				   const char *feed, enum kc_patchset_state state, unsigned rollout,
+				   struct kc_repository_change *change);
 /* A patchset that the repository has but the feed does not is added: that is how one is promoted. */
 struct kc_error *kc_repository_set_state(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
 					 const char *feed, enum kc_patchset_state state, unsigned rollout,
@@ -93,6 +108,8 @@ struct kc_feed_info {
 		int64_t deployed; /* Unix seconds */
 	} * patchsets;		  /* oldest first */
 	size_t n_patchsets;
+	char **undeployed; /* patchsets that somebody took out: automatic updates leave them so */
+	size_t n_undeployed;
 };
 struct kc_error *kc_repository_feeds(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info **feeds,
 				     size_t *n_feeds);

@@ -140,7 +140,10 @@ static struct kc_error *append(struct kc_repository *repository, struct kc_feed_
 	added->rollout = rollout ? rollout : ROLLOUT_ALL;
 	added->deployed = repository->now;
 	added->name = strdup(name);
-	return added->name ? NULL : kc_error_no_memory();
+	if (!added->name)
+		return kc_error_no_memory();
+	kc_feed_set_undeployed(feed, name, false);
+	return NULL;
 }
 
 /* The patchset is in the store: into the feed with it. */
@@ -230,9 +233,10 @@ static struct kc_error *restore(struct kc_ctx *ctx, struct kc_repository *reposi
 	return kc_repository_try_complete(ctx, repository);
 }
 
-static struct kc_error *take_in(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info *feed,
-				const char *incoming, const struct kc_patchset *patchset, enum kc_patchset_state state,
-				unsigned rollout, struct kc_repository_change *change)
+struct kc_error *kc_repository_take_in(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info *feed,
+				       const char *incoming, const struct kc_patchset *patchset,
+				       enum kc_patchset_state state, unsigned rollout,
+				       struct kc_repository_change *change)
 {
 	kc_autobuf struct kc_buf list = { 0 };
 	size_t n_blobs = 0;
@@ -247,26 +251,35 @@ static struct kc_error *take_in(struct kc_ctx *ctx, struct kc_repository *reposi
 	return NULL;
 }
 
+struct kc_error *kc_repository_take_in_start(struct kc_ctx *ctx, struct kc_repository *repository, const char *feed,
+					     unsigned rollout, struct kc_repository_change *change,
+					     struct kc_feed_info **found, char **incoming)
+{
+	*change = (struct kc_repository_change){ 0 };
+	*incoming = kc_repository_path(repository, "private/incoming-%d", (int)getpid());
+	if (!*incoming)
+		return kc_error_no_memory();
+	KC_TRY(check_rollout(rollout));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
+	KC_TRY(kc_feed_find(repository, feed, found));
+	if (kc_keyring_size(repository->authors) == 0)
+		return kc_error_new(KC_ERR_UNKNOWN_KEY, "no author is trusted here: 'kcare-repo trust DIR --author "
+							"PUB' adds one");
+	return NULL;
+}
+
 struct kc_error *kc_repository_deploy(struct kc_ctx *ctx, struct kc_repository *repository, const char *archive,
 				      const char *feed, enum kc_patchset_state state, unsigned rollout,
 				      struct kc_repository_change *change)
 {
-	kc_autofree char *incoming = kc_repository_path(repository, "private/incoming-%d", (int)getpid());
 	kc_autopatchset struct kc_patchset *patchset = NULL;
+	kc_autofree char *incoming = NULL;
 	struct kc_feed_info *found;
 	struct kc_error *err;
 
-	*change = (struct kc_repository_change){ 0 };
-	if (!incoming)
-		return kc_error_no_memory();
-	KC_TRY(check_rollout(rollout));
-	KC_TRY(kc_repository_try_complete(ctx, repository));
-	KC_TRY(kc_feed_find(repository, feed, &found));
-	if (kc_keyring_size(repository->authors) == 0)
-		return kc_error_new(KC_ERR_UNKNOWN_KEY, "no author is trusted here: 'kcare-repo trust DIR --author "
-							"PUB' adds one");
+	KC_TRY(kc_repository_take_in_start(ctx, repository, feed, rollout, change, &found, &incoming));
 	KC_TRY(kc_patchset_archive_read(ctx, archive, repository->authors, incoming, &patchset));
-	err = take_in(ctx, repository, found, incoming, patchset, state, rollout, change);
+	err = kc_repository_take_in(ctx, repository, found, incoming, patchset, state, rollout, change);
 	kc_tree_remove(incoming);
 	return err;
 }
@@ -311,6 +324,23 @@ struct kc_error *kc_repository_set_state(struct kc_ctx *ctx, struct kc_repositor
 	return add_to_feed(ctx, repository, found, patchset, state, rollout, change);
 }
 
+struct kc_error *kc_repository_add(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
+				   const char *feed, enum kc_patchset_state state, unsigned rollout,
+				   struct kc_repository_change *change)
+{
+	struct kc_feed_info *found;
+
+	*change = (struct kc_repository_change){ 0 };
+	KC_TRY(check_rollout(rollout));
+	KC_TRY(kc_repository_try_complete(ctx, repository));
+	KC_TRY(kc_feed_find(repository, feed, &found));
+	if (kc_feed_patchset_find(found, patchset))
+		return kc_error_new(KC_ERR_NOTHING, "the feed %s has %s already", feed, patchset);
+	if (!kc_repository_has_patchset(repository, patchset))
+		return kc_error_new(KC_ERR_NOT_FOUND, "the repository has no patchset '%s'", patchset);
+	return add_to_feed(ctx, repository, found, patchset, state, rollout, change);
+}
+
 /* ---- undeploy ---- */
 
 static bool is_in_any_feed(const struct kc_repository *repository, const char *patchset)
@@ -351,6 +381,7 @@ struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository
 	name = kc_steal(known->name);
 	found->n_patchsets--;
 	memmove(known, known + 1, (size_t)(found->patchsets + found->n_patchsets - known) * sizeof(*known));
+	KC_TRY(kc_feed_set_undeployed(found, name, true));
 	KC_TRY(kc_feed_commit(ctx, repository, found, damage ? NULL : table, change));
 	return is_in_any_feed(repository, name) ? NULL : remove_from_store(repository, name);
 }

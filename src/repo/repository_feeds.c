@@ -37,6 +37,9 @@ static void clear_feed(struct kc_feed_info *feed)
 	for (size_t i = 0; i < feed->n_patchsets; i++)
 		free(feed->patchsets[i].name);
 	free(feed->patchsets);
+	for (size_t i = 0; i < feed->n_undeployed; i++)
+		free(feed->undeployed[i]);
+	free(feed->undeployed);
 	free(feed->name);
 	free(feed->note);
 	free(feed->channel);
@@ -55,6 +58,32 @@ struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, 
 		if (!strcmp(feed->patchsets[i].name, patchset))
 			return &feed->patchsets[i];
 	return NULL;
+}
+
+struct kc_error *kc_feed_set_undeployed(struct kc_feed_info *feed, const char *patchset, bool is_undeployed)
+{
+	size_t i = 0;
+	char **added;
+
+	while (i < feed->n_undeployed && strcmp(feed->undeployed[i], patchset))
+		i++;
+	if (i < feed->n_undeployed) {
+		if (!is_undeployed) {
+			free(feed->undeployed[i]);
+			feed->undeployed[i] = feed->undeployed[--feed->n_undeployed];
+		}
+		return NULL;
+	}
+	if (!is_undeployed)
+		return NULL;
+	added = kc_array_add(&feed->undeployed, &feed->n_undeployed);
+	if (!added)
+		return kc_error_no_memory();
+	*added = strdup(patchset);
+	if (*added)
+		return NULL;
+	feed->n_undeployed--;
+	return kc_error_no_memory();
 }
 
 struct kc_error *kc_feed_find(struct kc_repository *repository, const char *name, struct kc_feed_info **feed)
@@ -106,16 +135,29 @@ static struct kc_error *read_patchset(const char *path, const json_t *json, stru
 	return damaged(path, "the state of a patchset");
 }
 
+/* Older files have no such member. */
+static struct kc_error *read_undeployed(const char *path, const json_t *names, struct kc_feed_info *feed)
+{
+	for (size_t i = 0; i < json_array_size(names); i++) {
+		const char *name = json_string_value(json_array_get(names, i));
+
+		if (!name || !kc_patchset_name_is_valid(name))
+			return damaged(path, "patchsets that were undeployed");
+		KC_TRY(kc_feed_set_undeployed(feed, name, true));
+	}
+	return NULL;
+}
+
 static struct kc_error *read_feed(const char *path, const char *name, const json_t *json, struct kc_feed_info *feed)
 {
 	const char *document, *its_name, *note, *channel;
+	json_t *patchsets, *undeployed = NULL;
 	json_int_t deploy_after;
-	json_t *patchsets;
 	int automatic;
 
-	if (json_unpack((json_t *)json, "{s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "document", &document, "name", &its_name,
-			"note", &note, "auto", &automatic, "deploy_after", &deploy_after, "channel", &channel,
-			"patchsets", &patchsets) ||
+	if (json_unpack((json_t *)json, "{s:s, s:s, s:s, s:b, s:I, s:s, s:o, s?o}", "document", &document, "name",
+			&its_name, "note", &note, "auto", &automatic, "deploy_after", &deploy_after, "channel",
+			&channel, "patchsets", &patchsets, "undeployed", &undeployed) ||
 	    strcmp(document, DOCUMENT) || strcmp(name, its_name) || !json_is_array(patchsets))
 		return damaged(path, "not such a file");
 	feed->auto_update = automatic;
@@ -125,7 +167,7 @@ static struct kc_error *read_feed(const char *path, const char *name, const json
 	KC_TRY(copy(channel, &feed->channel));
 	for (size_t i = 0; i < json_array_size(patchsets); i++)
 		KC_TRY(read_patchset(path, json_array_get(patchsets, i), feed));
-	return NULL;
+	return read_undeployed(path, undeployed, feed);
 }
 
 /* "main.json"; temporary files have another end. */
@@ -191,6 +233,8 @@ static struct kc_error *copy_feed(const struct kc_feed_info *from, struct kc_fee
 		patchset->name = NULL;
 		KC_TRY(copy(from->patchsets[i].name, &patchset->name));
 	}
+	for (size_t i = 0; i < from->n_undeployed; i++)
+		KC_TRY(kc_feed_set_undeployed(to, from->undeployed[i], true));
 	return NULL;
 }
 
@@ -214,24 +258,25 @@ struct kc_error *kc_repository_feeds(struct kc_ctx *ctx, struct kc_repository *r
 
 /* ---- writing ---- */
 
+static json_t *patchset_to_json(const struct kc_feed_patchset *patchset)
+{
+	return json_pack("{s:s, s:s, s:I, s:I}", "name", patchset->name, "state", state_names[patchset->state],
+			 "rollout", (json_int_t)patchset->rollout, "deployed", (json_int_t)patchset->deployed);
+}
+
 static json_t *feed_to_json(const struct kc_feed_info *feed)
 {
-	json_t *patchsets = json_array();
+	kc_autojson json_t *patchsets = json_array(), *undeployed = json_array();
 
-	for (size_t i = 0; i < feed->n_patchsets; i++) {
-		const struct kc_feed_patchset *patchset = &feed->patchsets[i];
-
-		if (json_array_append_new(patchsets, json_pack("{s:s, s:s, s:I, s:I}", "name", patchset->name, "state",
-							       state_names[patchset->state], "rollout",
-							       (json_int_t)patchset->rollout, "deployed",
-							       (json_int_t)patchset->deployed))) {
-			json_decref(patchsets);
+	for (size_t i = 0; i < feed->n_patchsets; i++)
+		if (json_array_append_new(patchsets, patchset_to_json(&feed->patchsets[i])))
 			return NULL;
-		}
-	}
-	return json_pack("{s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "document", DOCUMENT, "name", feed->name, "note",
+	for (size_t i = 0; i < feed->n_undeployed; i++)
+		if (json_array_append_new(undeployed, json_string(feed->undeployed[i])))
+			return NULL;
+	return json_pack("{s:s, s:s, s:s, s:b, s:I, s:s, s:O, s:O}", "document", DOCUMENT, "name", feed->name, "note",
 			 feed->note, "auto", feed->auto_update, "deploy_after", (json_int_t)feed->deploy_after_h,
-			 "channel", feed->channel, "patchsets", patchsets);
+			 "channel", feed->channel, "patchsets", patchsets, "undeployed", undeployed);
 }
 
 struct kc_error *kc_feed_infos_to_json(const struct kc_feed_info *feeds, size_t n_feeds, char **text)
@@ -448,6 +493,8 @@ static struct kc_error *append_feed(struct kc_repository *repository, const stru
 
 	wanted.patchsets = source ? source->patchsets : NULL;
 	wanted.n_patchsets = source ? source->n_patchsets : 0;
+	wanted.undeployed = source ? source->undeployed : NULL;
+	wanted.n_undeployed = source ? source->n_undeployed : 0;
 	added = kc_array_add(&repository->feeds, &repository->n_feeds);
 	return added ? copy_feed(&wanted, added) : kc_error_no_memory();
 }

@@ -76,6 +76,8 @@ struct kc_error *kc_feeds_load(struct kc_repository *repository);
 /* KC_ERR_NOT_FOUND names those that there are. */
 struct kc_error *kc_feed_find(struct kc_repository *repository, const char *name, struct kc_feed_info **feed);
 struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, const char *patchset);
+/* Notes that somebody took it out of the feed; forgetting that cannot fail. */
+struct kc_error *kc_feed_set_undeployed(struct kc_feed_info *feed, const char *patchset, bool is_undeployed);
 /* A marker on disk, set before private/ changes: this feed has to be published. */
 struct kc_error *kc_feed_mark(const struct kc_repository *repository, const char *name);
 bool kc_feed_is_marked(const struct kc_repository *repository, const char *name);
@@ -87,6 +89,18 @@ struct kc_error *kc_feed_write(const struct kc_repository *repository, const str
  */
 struct kc_error *kc_feed_commit(struct kc_ctx *ctx, struct kc_repository *repository, const struct kc_feed_info *feed,
 				const struct kc_patchset_table *touched, struct kc_repository_change *change);
+
+/* ---- patchsets come in (repository_deploy.c) ---- */
+
+/* The checks that come before any file. `*incoming`: where to put the files, which is private/ still (caller frees). */
+struct kc_error *kc_repository_take_in_start(struct kc_ctx *ctx, struct kc_repository *repository, const char *feed,
+					     unsigned rollout, struct kc_repository_change *change,
+					     struct kc_feed_info **found, char **incoming);
+/* From the folder `incoming`, where its list and its files are, verified, into store and feed. */
+struct kc_error *kc_repository_take_in(struct kc_ctx *ctx, struct kc_repository *repository, struct kc_feed_info *feed,
+				       const char *incoming, const struct kc_patchset *patchset,
+				       enum kc_patchset_state state, unsigned rollout,
+				       struct kc_repository_change *change);
 
 /* ---- patchsets (repository_table.c) ---- */
 
@@ -151,6 +165,8 @@ struct kc_error *kc_feed_publish(struct kc_ctx *ctx, struct kc_repository *repos
 /* The files of public/ that are about all feeds. */
 struct kc_error *kc_repository_finish_public(struct kc_ctx *ctx, const struct kc_repository *repository,
 					     struct kc_public_files *files);
+/* public/patchsets: the signed lists of what feeds show. */
+struct kc_error *kc_repository_show_patchsets(const struct kc_repository *repository);
 /* Removes what nobody has needed for a day (repository_unused.c). */
 struct kc_error *kc_repository_remove_unused(struct kc_ctx *ctx, struct kc_repository *repository);
 /* Publishes the feeds that are marked; what one of them cannot be published for is the error, after all others. */

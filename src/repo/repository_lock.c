@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { WAIT_TRIES = 300, WAIT_MS = 100 };
@@ -26,6 +27,14 @@ static struct kc_error *wait_for_lock(struct kc_ctx *ctx, int fd, const char *pa
 	return NULL;
 }
 
+/* Whoever held it may have put another folder in the place of this one: then it is the lock of nothing. */
+static bool is_same_file(int fd, const char *path)
+{
+	struct stat held, now;
+
+	return !fstat(fd, &held) && !stat(path, &now) && held.st_dev == now.st_dev && held.st_ino == now.st_ino;
+}
+
 struct kc_error *kc_repository_lock(struct kc_ctx *ctx, const char *dir, int *fd)
 {
 	kc_autofree char *path = NULL;
@@ -35,12 +44,15 @@ struct kc_error *kc_repository_lock(struct kc_ctx *ctx, const char *dir, int *fd
 		path = NULL;
 		return kc_error_no_memory();
 	}
-	opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (opened < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return kc_error_new(KC_ERR_INPUT, "%s is not a repository: it has no folder private/", dir);
-	if (opened < 0)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
-	KC_TRY(wait_for_lock(ctx, opened, path));
+	do {
+		kc_cleanup_fd(&opened);
+		opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (opened < 0 && (errno == ENOENT || errno == ENOTDIR))
+			return kc_error_new(KC_ERR_INPUT, "%s is not a repository: it has no folder private/", dir);
+		if (opened < 0)
+			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot open %s", path);
+		KC_TRY(wait_for_lock(ctx, opened, path));
+	} while (!is_same_file(opened, path));
 	*fd = kc_steal_fd(&opened);
 	return NULL;
 }

@@ -170,6 +170,7 @@ struct kc_error *kc_repository_finish_public(struct kc_ctx *ctx, const struct kc
 		return kc_error_no_memory();
 	for (size_t i = 0; i < repository->n_feeds; i++)
 		names[i] = repository->feeds[i].name;
+	KC_TRY(kc_repository_show_patchsets(repository));
 	return kc_public_files_finish(ctx, files, names);
 }
 

@@ -266,6 +266,7 @@ struct kc_error *kc_public_verify(struct kc_ctx *ctx, const char *dir, const str
 	if (!err && !verified->n_problems)
 		err = kc_verify_strays(&verify);
 	kc_verify_blobs_free(&verify);
+	kc_verify_patchsets_free(&verify);
 	tdestroy(verify.files, free);
 	return err;
 }

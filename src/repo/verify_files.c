@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "repo/public_files.h"
 
 enum {
 	BLOB_SIZE_MAX = 512 << 20,
@@ -128,6 +129,8 @@ struct kc_error *kc_verify_entry(struct kc_verify *verify, const struct kc_targe
 				   "for %s, type %s, level %u, patchset %s",
 				   entry->hash, blob->target, blob->type, blob->level, blob->patchset, target,
 				   entry->type, entry->level, entry->patchset);
+	if (!err)
+		err = kc_verify_listed(verify, target, entry);
 	snprintf(what, sizeof(what), "feed %.64s, %s, level %u", list->feed, list->path, entry->level);
 	return kc_verify_report(verify, err, what);
 }
@@ -170,6 +173,8 @@ static struct kc_error *look_for_strays(struct kc_verify *verify, const char *fo
 
 	if (!path)
 		return kc_error_no_memory();
+	if (access(path, F_OK)) /* mirrors of older repositories have no patchsets/ */
+		return NULL;
 	tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	if (!tree)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read %s", path);
@@ -190,5 +195,6 @@ static struct kc_error *look_for_strays(struct kc_verify *verify, const char *fo
 struct kc_error *kc_verify_strays(struct kc_verify *verify)
 {
 	KC_TRY(look_for_strays(verify, "feeds"));
+	KC_TRY(look_for_strays(verify, KC_PUBLIC_PATCHSETS));
 	return look_for_strays(verify, "blobs");
 }

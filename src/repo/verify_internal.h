@@ -18,8 +18,9 @@ struct kc_verify {
 	const char *dir;
 	const struct kc_verify_options *options;
 	struct kc_verified *verified;
-	void *blobs; /* tsearch(3) tree of struct kc_verify_blob */
-	void *files; /* tree of names below `dir` that are referred to */
+	void *blobs;	 /* tsearch(3) tree of struct kc_verify_blob */
+	void *files;	 /* tree of names below `dir` that are referred to */
+	void *patchsets; /* tree of lists of patchsets, verify_patchsets.c */
 };
 
 /* Reports `err` (which may be NULL) as a problem of `what`; only what ends the whole run is returned. */
@@ -31,6 +32,10 @@ struct kc_error *kc_verify_mark(struct kc_verify *verify, const char *name);
 struct kc_error *kc_verify_entry(struct kc_verify *verify, const struct kc_target_list *list,
 				 const struct kc_target_entry *entry);
 void kc_verify_blobs_free(struct kc_verify *verify);
+
+/* KC_ERR_MIXED: the author's list of the entry's patchset is here, and does not say the same as the entry. */
+struct kc_error *kc_verify_listed(struct kc_verify *verify, const char *target, const struct kc_target_entry *entry);
+void kc_verify_patchsets_free(struct kc_verify *verify);
 
 /* Warns about files that nobody marked. */
 struct kc_error *kc_verify_strays(struct kc_verify *verify);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import time
 
 import pytest
@@ -319,3 +320,68 @@ def test_the_certificate_is_not_replaced(publisher, web, copy):
     done = mirror(publisher, web, copy)
     assert done.code == DONE and "another kernelcare_pub.der, which nobody signed" in done.err, done
     assert (copy / "public/kernelcare_pub.der").read_bytes() == b"first"
+
+
+# ------------------------------------------------------------------------------------------------- the authors' lists
+
+
+def lists(public):
+    return sorted(path.name for path in (public / "patchsets").iterdir())
+
+
+def signed_list(archive):
+    with tarfile.open(archive) as opened:
+        return opened.extractfile("PATCHSET.json").read()
+
+
+def test_what_feeds_show_has_its_authors_list(publisher):
+    assert lists(publisher.public) == ["K20261101_01.json", "K20261102_01.json", "U20261101_01.json"]
+    shown_list = (publisher.public / "patchsets/K20261102_01.json").read_bytes()
+    assert shown_list == signed_list(publisher.folder / "K20261102_01.tar.bz2")
+    publisher.deploy(publisher.patchset("K20261104_01", [kernel_patch(4, K3)]), "test", "--disabled")
+    publisher.repo("disable", "U20261101_01", "--feed", "main")
+    publisher.repo("undeploy", "K20261102_01", "--feed", "test")
+    assert lists(publisher.public) == ["K20261101_01.json"]
+    publisher.repo("enable", "K20261104_01", "--feed", "test")
+    publisher.repo("block", "K20261101_01", "--feed", "main")
+    assert lists(publisher.public) == ["K20261101_01.json", "K20261104_01.json"]
+
+
+def test_a_mirror_drops_lists_that_no_feed_shows(publisher, web, copy):
+    first_mirror(publisher, web, copy)
+    publisher.repo("undeploy", "K20261102_01", "--feed", "test")
+    assert mirror(publisher, web, copy).code == DONE
+    assert lists(copy / "public") == lists(publisher.public) == ["K20261101_01.json", "U20261101_01.json"]
+
+
+def test_a_list_that_does_not_fit_is_not_taken(publisher, web, copy):
+    other = publisher.patchset("K20261199_01", [kernel_patch(9, K3)])
+    (publisher.public / "patchsets/K20261102_01.json").write_bytes(signed_list(other))
+    (publisher.public / "patchsets/U20261101_01.json").write_text("{}")
+    done = verify(publisher)
+    assert done.code == INPUT and "K20261102_01.json is the list of K20261199_01" in done.err, done
+    done = first_mirror(publisher, web, copy)
+    assert "patchsets/K20261102_01.json is not taken: the list of K20261102_01 is that of K20261199_01" in done.err, done
+    assert "patchsets/U20261101_01.json is not taken" in done.err and lists(copy / "public") == ["K20261101_01.json"]
+    # without them it is a mirror all the same, and when they are right again, they come
+    assert verify(publisher, copy, "--key", publisher.author / "author.pub").out.endswith("all good\n")
+    for name in ("K20261102_01", "U20261101_01"):
+        (publisher.public / f"patchsets/{name}.json").write_bytes(signed_list(publisher.folder / f"{name}.tar.bz2"))
+    assert mirror(publisher, web, copy).code == DONE
+    assert shown(copy / "public") == shown(publisher.public)
+
+
+def test_a_repository_of_before_has_no_lists(publisher, web, copy):
+    shutil.rmtree(publisher.public / "patchsets")
+    assert verify(publisher).out.endswith("all good\n")
+    first_mirror(publisher, web, copy)
+    assert verify(publisher, copy, "--key", publisher.author / "author.pub").out.endswith("all good\n")
+    publisher.repo("refresh", "--all")
+    assert mirror(publisher, web, copy).code == DONE and len(lists(copy / "public")) == 3
+
+
+def test_a_list_that_was_changed(publisher):
+    path = publisher.public / "patchsets/K20261101_01.json"
+    path.write_text(path.read_text().replace('"released":', '"released":1', 1))
+    done = verify(publisher)
+    assert done.code == REFUSED and "bad-signature" in done.err and done.err.count("K20261101_01.json") == 1, done

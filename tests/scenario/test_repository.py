@@ -272,7 +272,8 @@ def test_promotion_block_and_undeploy(deployed):
 def test_feeds(deployed):
     expect(repo(deployed, "feed", "add", "beta", "--auto", "--deploy-after", "24", "--channel", "test", "--note", "x"), DONE)
     (beta, main) = json.loads(repo(deployed, "feed", "list", "--json").out)
-    assert beta == {"name": "beta", "auto": True, "deploy_after": 24, "channel": "test", "note": "x", "patchsets": []}
+    assert beta == {"name": "beta", "auto": True, "deploy_after": 24, "channel": "test", "note": "x", "patchsets": [],
+                    "undeployed": []}
     assert main["patchsets"][0]["name"] == FIRST and main["patchsets"][0]["state"] == "enabled"
     expect(repo(deployed, "feed", "change", "beta", "--no-auto", "--note", "y"), DONE, "feed beta was changed")
     beta = json.loads(repo(deployed, "feed", "list", "--json").out)[0]
