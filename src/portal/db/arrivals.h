@@ -19,7 +19,8 @@ struct kc_arrival {
 
 /* Again: channel, source, is_here are those of now; `arrived` stays. */
 struct kc_error *kc_arrivals_put(struct kc_db_conn *conn, const struct kc_arrival *arrival);
-struct kc_error *kc_arrivals_remove(struct kc_db_conn *conn, const char *patchset);
+struct kc_error *kc_arrivals_remove(struct kc_db_conn *conn, const char *patchset); /* KC_ERR_NOT_FOUND */
+/* By arrival. `arrival` is valid within the call. */
 struct kc_error *kc_arrivals_each(struct kc_db_conn *conn,
 				  struct kc_error *(*each)(void *data, const struct kc_arrival *arrival), void *data);
 

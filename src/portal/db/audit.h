@@ -18,9 +18,10 @@ struct kc_audit_line {
 
 /* `at` 0: now. */
 struct kc_error *kc_audit_add(struct kc_db_conn *conn, const struct kc_audit_line *line);
-/* Newest first. */
+/* Newest first; the line is valid within the call. `limit` -1: all. */
 struct kc_error *kc_audit_each(struct kc_db_conn *conn, int64_t offset, int64_t limit,
 			       struct kc_error *(*each)(void *data, const struct kc_audit_line *line), void *data);
-struct kc_error *kc_audit_forget(struct kc_db_conn *conn, int64_t before);
+/* The oldest lines, of before that time; some thousand of them. `is_more`: call it again, in a write of its own. */
+struct kc_error *kc_audit_forget(struct kc_db_conn *conn, int64_t before, bool *is_more);
 
 #endif

@@ -29,9 +29,13 @@ struct kc_activation_key {
 struct kc_error *kc_keys_add(struct kc_db_conn *conn, const struct kc_activation_key *key); /* KC_ERR_EXISTS */
 /* Everything but `key`, `created` and `n_servers`. KC_ERR_INVALID_KEY: no such key. */
 struct kc_error *kc_keys_change(struct kc_db_conn *conn, const struct kc_activation_key *key);
-/* With its servers. */
+/* With its servers. KC_ERR_INVALID_KEY. */
 struct kc_error *kc_keys_remove(struct kc_db_conn *conn, const char *key);
-/* `active_since`: servers silent since before do not count. KC_ERR_INVALID_KEY. The caller clears `key` either way. */
+/*
+ * `active_since`: servers silent since before do not count; KC_KEYS_UNCOUNTED: n_servers is 0, and it is cheaper.
+ * KC_ERR_INVALID_KEY. The caller clears `key` either way.
+ */
+#define KC_KEYS_UNCOUNTED INT64_C(-1)
 struct kc_error *kc_keys_get(struct kc_db_conn *conn, const char *name, int64_t active_since,
 			     struct kc_activation_key *key);
 /* All, by creation. `*keys` is for kc_keys_free(). */

@@ -16,8 +16,11 @@ struct kc_user {
 struct kc_error *kc_users_add(struct kc_db_conn *conn, const struct kc_user *user); /* KC_ERR_EXISTS */
 /* Everything but name and created; a NULL password or note stays. KC_ERR_NOT_FOUND. */
 struct kc_error *kc_users_change(struct kc_db_conn *conn, const struct kc_user *user);
-struct kc_error *kc_users_remove(struct kc_db_conn *conn, const char *name); /* with its API keys */
+/* With its API keys. KC_ERR_NOT_FOUND. */
+struct kc_error *kc_users_remove(struct kc_db_conn *conn, const char *name);
+/* KC_ERR_NOT_FOUND. The caller clears `user` either way. */
 struct kc_error *kc_users_get(struct kc_db_conn *conn, const char *name, struct kc_user *user);
+/* By creation, for kc_users_free(). */
 struct kc_error *kc_users_list(struct kc_db_conn *conn, struct kc_user **users, size_t *n_users);
 void kc_user_clear(struct kc_user *user);
 void kc_users_free(struct kc_user *users, size_t n_users);
@@ -27,6 +30,7 @@ struct kc_api_key {
 	char *id, *user, *note;
 	int64_t created, expires; /* Unix seconds; 0: never */
 };
+/* KC_ERR_NOT_FOUND: no such user. KC_ERR_EXISTS. `hash`: SHA-256 of the key, hexadecimal. */
 struct kc_error *kc_api_keys_add(struct kc_db_conn *conn, const struct kc_api_key *key, const char *hash);
 struct kc_error *kc_api_keys_remove(struct kc_db_conn *conn, const char *id); /* KC_ERR_NOT_FOUND */
 struct kc_error *kc_api_keys_list(struct kc_db_conn *conn, struct kc_api_key **keys, size_t *n_keys);
