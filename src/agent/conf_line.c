@@ -61,8 +61,6 @@ static const char *read_assignment(const char *p, const char *end, struct kc_con
 {
 	const char *key = p, *problem;
 
-	if (memchr(p, '\0', (size_t)(end - p)))
-		return "this is not text";
 	while (p < end && is_key_char(*p))
 		p++;
 	line->key_size = (size_t)(p - key);
@@ -87,8 +85,10 @@ bool kc_conf_line_next(const char **at, const char *end, struct kc_conf_line *li
 	line->size = (size_t)(*at - start);
 	while (stop > start && stop[-1] == '\r')
 		stop--;
-	if (!is_end_or_comment(start, stop))
-		line->problem = read_assignment(skip_blanks(start, stop), stop, line);
+	if (is_end_or_comment(start, stop))
+		return true;
+	line->problem = memchr(start, '\0', line->size) ? "this is not text"
+							: read_assignment(skip_blanks(start, stop), stop, line);
 	return true;
 }
 
