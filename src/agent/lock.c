@@ -8,12 +8,12 @@
 
 enum { RETRY_MS = 100 };
 
-/* A lock that another user made, he could hold for ever. */
+/* A lock that another user made, or may open, if only for reading, he could hold for ever. */
 static struct kc_error *check_owner(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IRWXG | S_IRWXO))
 		return kc_error_new(KC_ERR_PERMISSION,
 				    "the lock " KC_PATH_AGENT_LOCK " belongs to somebody else, or others may open it: "
 				    "remove it");
