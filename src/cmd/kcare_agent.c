@@ -19,6 +19,7 @@ static struct kc_error *run(struct kc_ctx *ctx, struct kc_terminal *terminal, in
 	struct kcarectl_request request;
 
 	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
+	*status = kcarectl_failed_status(&request);
 	if (kcarectl_is_userspace(&request))
 		return kcarectl_userspace(ctx, terminal, &request);
 	if (!kcarectl_is_look(&request))

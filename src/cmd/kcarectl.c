@@ -34,6 +34,7 @@ static struct kc_error *run(struct kc_ctx *ctx, struct kc_terminal *terminal, in
 
 	(void)terminal;
 	KC_TRY(kcarectl_parse(ctx, argc, argv, &request));
+	*status = kcarectl_failed_status(&request);
 	if (!kcarectl_is_look(&request))
 		return run_agent(argv);
 	err = kcarectl_look(ctx, &request, NULL, status);

@@ -67,6 +67,11 @@ struct kc_error *kcarectl_userspace(struct kc_ctx *ctx, struct kc_terminal *term
 				    const struct kcarectl_request *request);
 bool kcarectl_is_userspace(const struct kcarectl_request *request);
 bool kcarectl_is_look(const struct kcarectl_request *request);
+/*
+ * What a run begins with: the exit code of a failure that has none of its own. KC_EXIT_FAILED would mean something else
+ * to who asks for --check or --status.
+ */
+int kcarectl_failed_status(const struct kcarectl_request *request);
 
 /* What both main()s are, around what they do: the exit code. `run` gets the context and the command line. */
 typedef struct kc_error *kcarectl_run_fn(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv,

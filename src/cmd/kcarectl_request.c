@@ -287,6 +287,13 @@ bool kcarectl_is_look(const struct kcarectl_request *request)
 	}
 }
 
+int kcarectl_failed_status(const struct kcarectl_request *request)
+{
+	if (request->action == KCARECTL_CHECK)
+		return KC_EXIT_USAGE;
+	return request->action == KCARECTL_STATUS ? KC_EXIT_INPUT : KC_EXIT_DONE;
+}
+
 int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -297,6 +304,6 @@ int kcarectl_main(kcarectl_run_fn *run, int argc, char **argv)
 		return KC_EXIT_FAILED;
 	kc_terminal_open(&terminal, "kcarectl", ctx);
 	failed = kc_terminal_close(&terminal, run(ctx, &terminal, argc, argv, &status));
-	/* --check sets the status that a failure has there */
+	/* --check and --status set the one that a failure has there */
 	return failed > KC_EXIT_FAILED || (failed && !status) ? failed : status;
 }
