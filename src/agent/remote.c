@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/remote.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "agent/integrity_log.h"
@@ -21,6 +24,7 @@ enum {
 	HASTY_STALL_MS = 10000,
 	HASTY_TOTAL_MS = 60000,
 	CLOCK_TOLERANCE_S = 86400,
+	PARTIAL_KEPT_S = 7 * 86400,
 };
 
 struct kc_remote {
@@ -247,6 +251,19 @@ static struct kc_error *take(const char *path, const struct kc_target_entry *ent
 	return NULL;
 }
 
+/* What nobody goes on with any more: another level came, or the patch is not chosen any more. */
+static void forget_old_downloads(const char *folder)
+{
+	kc_autoclosedir DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    time(NULL) - st.st_mtime > PARTIAL_KEPT_S)
+			unlinkat(dirfd(dir), entry->d_name, 0);
+}
+
 static struct kc_error *fetch_blob(struct kc_ctx *ctx, struct kc_remote *remote, const struct kc_target_entry *entry,
 				   struct kc_buf *file)
 {
@@ -257,6 +274,7 @@ static struct kc_error *fetch_blob(struct kc_ctx *ctx, struct kc_remote *remote,
 		return kc_error_new(KC_ERR_LIMIT, "the patch file of %s is said to have %" PRIu64 " bytes: too many",
 				    entry->patchset, entry->size);
 	KC_TRY(kc_root_folder_make(KC_PATH_PARTIAL, &folder));
+	forget_old_downloads(folder);
 	if (!blob || asprintf(&path, "%s/%s.kpatch", folder, entry->hash) < 0 ||
 	    asprintf(&what, "downloading %s", entry->patchset) < 0)
 		return kc_error_no_memory();
