@@ -27,7 +27,7 @@ struct kc_update_options {
 struct kc_update_result {
 	bool was_applied; /* false: what is in stayed */
 	bool was_downloaded;
-	bool was_unloaded; /* it was blocked, and there is no other */
+	bool was_unloaded; /* it was blocked, and no other could take its place */
 	uint32_t level;	   /* what is in now; 0: nothing, and no error */
 	char *effective_version;
 	struct kc_kernel_result kernel;
@@ -37,7 +37,7 @@ struct kc_update_result {
  * Asks the patch server, if one is configured; downloads what this kernel should run; loads the newest level that it
  * may have, then sysctl.conf. A level is lowered only if it is blocked, or if somebody asked and the configuration is
  * another one than when it was loaded. KC_ERR_NOTHING: there is none; KC_ERR_REFUSED: the crash guard keeps it out, or
- * the sticky date is none.
+ * the sticky date is none. A blocked level goes even if there is an error; `result` says so then, too.
  */
 struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
 				 const struct kc_update_options *options, struct kc_update_result *result);
@@ -47,6 +47,7 @@ struct kc_check_result {
 	bool is_new;	 /* an update would change something */
 	uint32_t level;	 /* that it would lead to; 0: none */
 	bool is_block;	 /* what is in is blocked */
+	bool is_lower;	 /* than what is in: the configuration has changed */
 	bool is_unknown; /* there are no patches for this kernel */
 	char *patchset;	 /* of the level; NULL: not known */
 };

@@ -129,12 +129,14 @@ enum kc_agent_status kc_agent_status_of(const struct kc_agent_info *info)
 {
 	const struct kc_loaded *loaded = &info->loaded;
 
-	if (info->is_container || (!loaded->level && !info->newest.number))
+	if (info->is_container || (!loaded->level && !info->newest.number && !info->is_known))
 		return KC_STATUS_UNSUPPORTED;
 	if (!loaded->level)
 		return KC_STATUS_NO_PATCHES;
-	if (info->is_blocked || (info->newest.number && strcmp(info->newest.type, loaded->type)))
+	if (info->is_blocked)
 		return KC_STATUS_NEW_PATCHES;
+	if (info->newest.number && strcmp(info->newest.type, loaded->type)) /* see KC_STEP_KEEP */
+		return strcmp(loaded->type, info->wanted_type) ? KC_STATUS_NEW_PATCHES : KC_STATUS_LATEST;
 	return info->newest.number > loaded->level ? KC_STATUS_NEW_PATCHES : KC_STATUS_LATEST;
 }
 
@@ -173,6 +175,8 @@ static struct kc_error *read_newest(const struct kc_state *state, const char *ty
 	if (cached.number &&
 	    (!chosen->number || (cached.number > chosen->number && !strcmp(cached.type, chosen->type))))
 		info->newest = cached;
+	info->is_known = info->checked_at && state->checked.is_known && !info->newest.number;
+	snprintf(info->wanted_type, sizeof(info->wanted_type), "%s", type);
 	info->is_cached = kc_level_is_same(&info->newest, &cached);
 	return NULL;
 }

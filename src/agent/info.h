@@ -28,12 +28,14 @@ struct kc_agent_info {
 	int64_t created, applied_at; /* Unix seconds, 0: not known */
 	bool is_container;
 
-	struct kc_level newest;	 /* that this kernel may have; number 0: none is known */
-	bool is_cached;		 /* and it is in the cache */
-	bool has_server;	 /* a patch server is configured … */
-	int64_t checked_at, now; /* … and this is when it was asked last, by the present rules; 0: never */
-	bool is_outdated;	 /* it was asked, but by other rules than the present ones */
-	bool is_blocked;	 /* what is loaded must go */
+	struct kc_level newest;		/* that this kernel may have; number 0: none is known */
+	bool is_known;			/* number 0, but the feed has some, which this host may not have now */
+	char wanted_type[KC_TYPE_SIZE]; /* the configured one */
+	bool is_cached;			/* and it is in the cache */
+	bool has_server;		/* a patch server is configured … */
+	int64_t checked_at, now;	/* … and this is when it was asked last, by the present rules; 0: never */
+	bool is_outdated;		/* it was asked, but by other rules than the present ones */
+	bool is_blocked;		/* what is loaded must go */
 	char *feed;
 	struct kc_crash *crashes; /* of this kernel, and those that no later boot has recorded yet */
 	size_t n_crashes;

@@ -11,6 +11,9 @@
 #include "agent/state_json.h"
 
 #define NOTE "kpatch-note: "
+#define NONE_NOW                                                                                    \
+	"The feed has patches for this kernel, but none that this host may have now (type, delay, " \
+	"sticky date, patchset, blocks)."
 
 static void append_time(struct kc_buf *out, const char *format, int64_t seconds)
 {
@@ -105,6 +108,8 @@ static void append_notes(const struct kc_agent_info *info, struct kc_buf *out)
 	if (is_newer(info) && info->newest.number)
 		kc_buf_printf(out, NOTE "patch level %u (%s) is %s; 'kcarectl --update' applies it\n",
 			      info->newest.number, info->newest.type, info->is_cached ? "in the cache" : "available");
+	if (info->is_known && !info->loaded.level)
+		kc_buf_append_str(out, NOTE NONE_NOW "\n");
 	if (info->is_container)
 		kc_buf_append_str(out, NOTE "this is a container: the kernel is patched on its host\n");
 	else if (info->status == KC_STATUS_UNSUPPORTED)
@@ -136,7 +141,10 @@ static void append_status(const struct kc_agent_info *info, struct kc_buf *out)
 		kc_buf_printf(out, "Patch level %u is applied. It is the latest for this kernel.", info->loaded.level);
 		break;
 	case KC_STATUS_NO_PATCHES:
-		kc_buf_printf(out, "No patches applied. Patch level %u is available.", newest->number);
+		if (newest->number)
+			kc_buf_printf(out, "No patches applied. Patch level %u is available.", newest->number);
+		else
+			kc_buf_append_str(out, "No patches applied. " NONE_NOW);
 		break;
 	case KC_STATUS_NEW_PATCHES:
 		if (info->is_blocked)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/policy.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ struct kc_error *kc_policy_read(struct kc_ctx *ctx, const struct kc_config *conf
 char *kc_policy_rules(const struct kc_config *config, bool is_automatic)
 {
 	const char *patchset = kc_config_patchset(config, is_automatic);
+	int64_t delay_s = kc_config_delay_s(config, is_automatic);
 	kc_autobuf struct kc_buf rules = { 0 };
 	char sticky[16];
 
@@ -71,5 +73,7 @@ char *kc_policy_rules(const struct kc_config *config, bool is_automatic)
 		kc_buf_printf(&rules, " sticky=%s", sticky);
 	if (*patchset)
 		kc_buf_printf(&rules, " patchset=%s", patchset);
+	if (delay_s)
+		kc_buf_printf(&rules, " delay=%" PRId64 "h", delay_s / 3600);
 	return kc_buf_take(&rules);
 }

@@ -21,8 +21,9 @@ struct kc_error *kc_policy_read(struct kc_ctx *ctx, const struct kc_config *conf
 				struct kc_policy *policy);
 
 /*
- * The part of it that an administrator chose as text, "type=extra sticky=2026-11-20 patchset=K20261120_01" (caller
- * frees; NULL when out of memory). Two runs with the same text differ only by what time and server brought.
+ * The part of it that an administrator chose as text, "type=extra sticky=2026-11-20 patchset=K20261120_01
+ * delay=48h" (caller frees; NULL when out of memory). Two runs with the same text differ only by what time and server
+ * brought.
  */
 char *kc_policy_rules(const struct kc_config *config, bool is_automatic);
 

@@ -15,13 +15,14 @@ struct kc_step_facts {
 	bool is_blocked;  /* it must go */
 	uint32_t chosen;  /* 0: the host should have none */
 	const char *chosen_type;
-	bool is_explicit;    /* an administrator asked for an update */
-	bool choice_changed; /* server, feed, type, sticky date or pin are others than when it was loaded */
+	const char *wanted_type; /* the configured one; chosen is "default" where there is none of it */
+	bool is_explicit;	 /* an administrator asked for an update */
+	bool choice_changed;	 /* server, feed, type, sticky date, pin or delay are others than when it was loaded */
 };
 
 enum kc_step {
 	KC_STEP_NONE,	   /* it is what was chosen, or there is nothing */
-	KC_STEP_KEEP,	   /* what is in is higher than what was chosen, or nothing was chosen */
+	KC_STEP_KEEP,	   /* what is in is higher, or of a type that the feed has no more, or nothing was chosen */
 	KC_STEP_ASK,	   /* the same, and an explicit update would lower it */
 	KC_STEP_UP,	   /* load the chosen one; of another type, too */
 	KC_STEP_LOWER,	   /* load the chosen one, which is lower: the configuration changed … */

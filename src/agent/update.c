@@ -205,22 +205,36 @@ static bool choice_has_changed(const struct kc_state *state, const struct kc_lev
 	return *level->hash && origin && state->applied.origin && strcmp(origin, state->applied.origin);
 }
 
-static enum kc_step decide(const struct kc_state *state, const struct kc_loaded *loaded, const struct kc_level *chosen,
-			   bool was_asked, bool is_explicit)
+static struct kc_level loaded_level(const struct update *update)
 {
 	char boot_id[KC_BOOT_ID_SIZE] = "";
 	struct kc_level level;
 
 	kc_error_free(kc_boot_id_read(boot_id));
-	kc_loaded_level(loaded, state, state->kernel_id, boot_id, &level);
+	kc_loaded_level(&update->loaded, &update->state, update->state.kernel_id, boot_id, &level);
+	return level;
+}
+
+static bool must_go(const struct update *update)
+{
+	const struct kc_level level = loaded_level(update);
+
+	return level.number && kc_state_is_blocked(&update->state, &level);
+}
+
+static enum kc_step decide(const struct update *update, const struct kc_level *chosen)
+{
+	const struct kc_level level = loaded_level(update);
+
 	return kc_step_decide(&(struct kc_step_facts){
-		.level = loaded->level,
-		.type = loaded->type,
-		.is_blocked = kc_state_is_blocked(state, &level),
+		.level = update->loaded.level,
+		.type = update->loaded.type,
+		.is_blocked = kc_state_is_blocked(&update->state, &level),
 		.chosen = chosen->number,
 		.chosen_type = chosen->type,
-		.is_explicit = is_explicit,
-		.choice_changed = was_asked && choice_has_changed(state, &level),
+		.wanted_type = update->config->patch_type,
+		.is_explicit = !is_automatic(update),
+		.choice_changed = update->was_asked && choice_has_changed(&update->state, &level),
 	});
 }
 
@@ -351,34 +365,74 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 	return err;
 }
 
-static struct kc_error *take_out(struct update *update, struct kc_kernel_result *result)
+static struct kc_error *take_out(struct update *update, struct kc_update_result *result)
 {
-	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, result));
+	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, &result->kernel));
+	result->was_unloaded = true;
+	result->level = 0;
 	KC_TRY(kc_guard_cancel());
 	return kc_state_forget_applied(&update->state);
 }
 
-/* What a higher level set up, a lower one may not know to take over: then it begins anew. */
-static struct kc_error *load_lower(struct update *update, struct kc_kernel_result *result)
+/*
+ * What a higher level set up, a lower one may not know to take over: then the kernel does not accept it, and it begins
+ * anew. For no other reason the higher one goes.
+ */
+static struct kc_error *load_lower(struct update *update, struct kc_update_result *result)
 {
-	kc_autoerror struct kc_error *err = load_and_record(update, result);
+	kc_autoerror struct kc_error *err = load_and_record(update, &result->kernel);
 
-	if (!err || kc_error_code(err) == KC_ERR_NOT_SETTLED || kc_error_code(err) == KC_ERR_FORCED)
+	if (!err || kc_error_code(err) != KC_ERR_MODULE)
 		return kc_steal(err);
 	kc_info(update->ctx, "level %u cannot replace the higher one (%s): taking that out first", update->level.number,
 		kc_error_message(err));
 	KC_TRY(take_out(update, result));
-	return load_and_record(update, result);
+	KC_TRY(load_and_record(update, &result->kernel));
+	result->was_unloaded = false;
+	return NULL;
 }
 
 static struct kc_error *load_chosen(struct update *update, bool is_lower, struct kc_update_result *result)
 {
 	KC_TRY(open_patch(update));
-	KC_TRY(is_lower ? load_lower(update, &result->kernel) : load_and_record(update, &result->kernel));
+	KC_TRY(is_lower ? load_lower(update, result) : load_and_record(update, &result->kernel));
 	result->was_applied = true;
 	result->level = update->level.number;
 	result->effective_version = strdup(update->patch->manifest.kernel.effective_version);
 	return result->effective_version ? NULL : kc_error_no_memory();
+}
+
+/* From a blocked level to the chosen one, or to none: what must go does not stay because of what should come. */
+static struct kc_error *fall_back(struct update *update, struct kc_update_result *result)
+{
+	kc_autoerror struct kc_error *err = load_chosen(update, true, result);
+
+	if (!err || result->was_unloaded || kc_error_code(err) == KC_ERR_NOT_SETTLED ||
+	    kc_error_code(err) == KC_ERR_FORCED)
+		return kc_steal(err);
+	kc_notice(update->options, "Patch level %u cannot be loaded: taking the blocked one out", update->level.number);
+	KC_TRY(take_out(update, result));
+	return kc_steal(err);
+}
+
+/* From now on it is what the present configuration chose; an automatic run has a choice of its own. */
+static struct kc_error *remember_origin(struct update *update)
+{
+	struct kc_applied *applied = &update->state.applied;
+	const struct kc_level level = loaded_level(update);
+	kc_autofree char *origin = NULL;
+
+	if (is_automatic(update) || !update->was_asked || !*level.hash ||
+	    strcmp(level.hash, update->state.checked.chosen.hash))
+		return NULL;
+	origin = kc_checked_origin(&update->state.checked);
+	if (!origin)
+		return kc_error_no_memory();
+	if (applied->origin && !strcmp(applied->origin, origin))
+		return NULL;
+	free(applied->origin);
+	applied->origin = kc_steal(origin);
+	return kc_state_write(&update->state);
 }
 
 /* It is in, and nothing better is known. */
@@ -400,12 +454,12 @@ static struct kc_error *step(struct update *update, struct kc_update_result *res
 	const struct kc_loaded *loaded = &update->loaded;
 	const uint32_t level = loaded->level, chosen = update->level.number;
 
-	switch (decide(&update->state, loaded, &update->level, update->was_asked, !is_automatic(update))) {
+	switch (decide(update, &update->level)) {
 	case KC_STEP_NONE:
 		if (!level)
 			return nothing(update);
 		warn_of_another_build(update);
-		return NULL;
+		return remember_origin(update);
 	case KC_STEP_KEEP:
 		return keep(update, false);
 	case KC_STEP_ASK:
@@ -420,29 +474,49 @@ static struct kc_error *step(struct update *update, struct kc_update_result *res
 	case KC_STEP_FALL_BACK:
 		kc_notice(update->options, "Patch level %u is blocked: going to level %u (%s)", level, chosen,
 			  update->level.type);
-		return load_chosen(update, true, result);
+		return fall_back(update, result);
 	case KC_STEP_UNLOAD:
 		kc_notice(update->options, "Patch level %u is blocked, and there is no other: taking it out", level);
-		KC_TRY(take_out(update, &result->kernel));
-		result->was_unloaded = true;
-		result->level = 0;
-		return NULL;
+		return take_out(update, result);
 	}
 	return NULL;
 }
 
+/*
+ * What is in must go, and the server could not be asked, or could not deliver what should take its place: then what the
+ * cache has does, or nothing. Without `problem` this is step().
+ */
+static struct kc_error *step_despite(struct update *update, struct kc_error *problem, struct kc_update_result *result)
+{
+	struct kc_error *err;
+
+	if (!problem)
+		return step(update, result);
+	if (!must_go(update))
+		return problem;
+	err = choose_from_cache(update);
+	if (!err)
+		err = step(update, result);
+	if (!err)
+		return problem;
+	kc_warning(update->ctx, "%s", kc_error_message(problem));
+	kc_error_free(problem);
+	return err;
+}
+
 static struct kc_error *run_update(struct update *update, struct kc_update_result *result)
 {
+	kc_autoerror struct kc_error *problem = NULL;
 	struct kc_error *err;
 
 	KC_TRY(kc_agent_open(update->ctx, &update->state, &update->kernel));
 	if (update->kernel.is_container)
 		return kc_error_new(KC_ERR_CONTAINER, "this is a container: patch the kernel on its host");
-	KC_TRY(choose(update));
+	problem = choose(update);
 	KC_TRY(kc_loaded_read(update->ctx, &update->loaded));
 	result->level = update->loaded.level;
 	result->was_downloaded = update->asked.was_downloaded;
-	err = step(update, result);
+	err = step_despite(update, kc_steal(problem), result);
 	if (err && kc_error_code(err) == KC_ERR_NOTHING && is_automatic(update) &&
 	    update->config->ignore_unknown_kernel && !(update->was_asked && update->state.checked.is_known)) {
 		kc_error_free(err);
@@ -492,10 +566,11 @@ static struct kc_error *look(struct update *update, struct kc_check_result *resu
 	offered = update->asked.level;
 	if (!offered.number || (update->level.number > offered.number && !strcmp(update->level.type, offered.type)))
 		offered = update->level;
-	next = decide(&update->state, &update->loaded, &offered, update->was_asked, true);
+	next = decide(update, &offered);
 	result->is_new =
 		next == KC_STEP_UP || next == KC_STEP_LOWER || next == KC_STEP_FALL_BACK || next == KC_STEP_UNLOAD;
 	result->is_block = next == KC_STEP_FALL_BACK || next == KC_STEP_UNLOAD;
+	result->is_lower = next == KC_STEP_LOWER;
 	result->is_unknown = !offered.number && !(update->was_asked && checked->is_known);
 	result->level = offered.number;
 	if (!kc_level_is_same(&offered, &checked->chosen) || !checked->patchset)

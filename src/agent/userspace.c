@@ -14,6 +14,8 @@
 
 #define QEMU_SUFFIX "-qemu" /* of patchsets */
 
+enum { SERVER_PROBLEMS_MAX = 3 };
+
 struct run {
 	struct kc_ctx *ctx;
 	const struct kc_config *config;
@@ -28,6 +30,7 @@ struct run {
 	struct kc_current current;	/* as it is */
 	struct kc_withdrawn withdrawn;	/* as it will be */
 	struct kc_error *first_problem; /* of one patch; the others went on */
+	unsigned n_server_problems;
 };
 
 static void run_clear(struct run *run)
@@ -121,6 +124,18 @@ static struct kc_error *take_out(struct run *run, const struct kc_current_patch 
 	return kc_current_remove(&run->current, build_id);
 }
 
+/* What is blocked does not stay because what should take its place cannot be had. */
+static struct kc_error *fall_back(struct run *run, const struct target *target, const struct kc_target_entry *chosen,
+				  const struct kc_current_patch *now)
+{
+	kc_autoerror struct kc_error *err = replace(run, target, KC_STEP_FALL_BACK, chosen, now);
+
+	now = kc_current_find(&run->current, target->build_id);
+	if (err && now && kc_error_code(err) != KC_ERR_NO_MEMORY)
+		KC_TRY(take_out(run, now));
+	return kc_steal(err);
+}
+
 static struct kc_error *remember_origin(struct run *run, struct kc_current_patch *now)
 {
 	char *origin = strdup(run->origin);
@@ -141,6 +156,7 @@ static enum kc_step decide(const struct run *run, const struct kc_current_patch 
 		.is_blocked = is_blocked,
 		.chosen = chosen ? chosen->level : 0,
 		.chosen_type = chosen ? chosen->type : "",
+		.wanted_type = run->config->patch_type,
 		.is_explicit = !run->options->is_automatic,
 		.choice_changed = now && strcmp(now->origin, run->origin) != 0,
 	});
@@ -161,8 +177,9 @@ static struct kc_error *step_to(struct run *run, const struct target *target)
 	switch (step) {
 	case KC_STEP_UP:
 	case KC_STEP_LOWER:
-	case KC_STEP_FALL_BACK:
 		return replace(run, target, step, chosen, now);
+	case KC_STEP_FALL_BACK:
+		return fall_back(run, target, chosen, now);
 	case KC_STEP_UNLOAD:
 		return take_out(run, now);
 	case KC_STEP_ASK:
@@ -213,13 +230,18 @@ static bool is_wanted(const struct run *run, const struct kc_target_entry *entry
 	return run->options->kinds & (is_qemu ? KC_USERSPACE_QEMU : KC_USERSPACE_LIBS);
 }
 
-/* One patch that cannot be had does not keep the others away; a dead network or a full disk does. */
+/*
+ * One patch that cannot be had does not keep the others away; a dead network or a full disk does, and a server that
+ * does not have what it should again and again.
+ */
 static struct kc_error *weigh(struct run *run, struct kc_error *problem)
 {
 	enum kc_error_code code = problem ? kc_error_code(problem) : KC_ERR_NOTHING;
 
-	if (!problem || code == KC_ERR_NO_MEMORY || code == KC_ERR_SYSTEM ||
-	    kc_error_code_exit(code) == KC_EXIT_NETWORK)
+	if (!problem || code == KC_ERR_NO_MEMORY || code == KC_ERR_SYSTEM)
+		return problem;
+	if (kc_error_code_exit(code) == KC_EXIT_NETWORK &&
+	    (code != KC_ERR_SERVER || ++run->n_server_problems == SERVER_PROBLEMS_MAX))
 		return problem;
 	if (!run->first_problem) {
 		run->first_problem = problem;
@@ -228,6 +250,16 @@ static struct kc_error *weigh(struct run *run, struct kc_error *problem)
 	kc_warning(run->ctx, "%s", kc_error_message(problem));
 	kc_error_free(problem);
 	return NULL;
+}
+
+/* What it is to leave is written down in any case. */
+static struct kc_error *judge(struct run *run, const struct target *target)
+{
+	kc_autoerror struct kc_error *problem = step_to(run, target);
+
+	KC_TRY(withdraw(run, target));
+	KC_TRY(kc_build_ids_add(&run->judged, target->build_id));
+	return weigh(run, kc_steal(problem));
 }
 
 static struct kc_error *judge_list(struct run *run, const struct kc_target_list *list)
@@ -249,9 +281,7 @@ static struct kc_error *judge_list(struct run *run, const struct kc_target_list 
 		    !kc_build_ids_have(&run->build_ids, target.build_id))
 			continue;
 		previous = target.build_id;
-		KC_TRY(weigh(run, step_to(run, &target)));
-		KC_TRY(withdraw(run, &target));
-		KC_TRY(kc_build_ids_add(&run->judged, target.build_id));
+		KC_TRY(judge(run, &target));
 	}
 	return NULL;
 }

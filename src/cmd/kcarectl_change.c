@@ -72,7 +72,7 @@ static struct kc_error *update(struct kc_ctx *ctx, const struct kcarectl_request
 							   .mode = mode_of(request->action),
 							   .notice = print_notice },
 			      &result);
-	if (!err)
+	if (!err || result.was_applied || result.was_unloaded)
 		print_update(&result, result.was_downloaded);
 	kc_update_result_clear(&result);
 	return err;
@@ -84,6 +84,9 @@ static void print_check(const struct kc_check_result *result, const struct kc_co
 		printf("The patch that is applied is blocked: 'kcarectl --update' goes to level %u\n", result->level);
 	else if (result->is_block)
 		puts("The patch that is applied is blocked: 'kcarectl --update' takes it out");
+	else if (result->is_lower)
+		printf("The configuration has changed: 'kcarectl --update' goes down to patch level %u\n",
+		       result->level);
 	else if (result->is_new)
 		printf("Patch level %u is available%s%s\n", result->level, result->patchset ? ": " : "",
 		       result->patchset ? result->patchset : "");
@@ -102,7 +105,6 @@ static struct kc_error *check(struct kc_ctx *ctx, const struct kcarectl_request 
 	struct kc_check_result result = { 0 };
 	struct kc_error *err;
 
-	*status = KC_EXIT_USAGE;
 	KC_TRY(load_config(ctx, request, &config));
 	err = kc_agent_check(ctx, &config, &result);
 	if (!err) {

@@ -49,7 +49,8 @@ static void print_change(const struct kc_userspace_change *change)
 		       change->patchset, change->to);
 		break;
 	case KC_STEP_UNLOAD:
-		printf("%s: level %u of %s is blocked, and there is no other: its original code is put back\n",
+		printf("%s: level %u of %s is blocked, and there is no other to be had: its original code is put "
+		       "back\n",
 		       change->object, change->from, change->patchset);
 		break;
 	case KC_STEP_ASK:

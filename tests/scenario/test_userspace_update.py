@@ -112,7 +112,7 @@ def test_level_1_then_2_then_blocks(world, start):
 
     world.block(1)
     done = host.must("--userspace-update", "--auto")
-    assert "program: level 1 of U20261123_01 is blocked, and there is no other: its original code is put back\n" in done.out
+    assert "program: level 1 of U20261123_01 is blocked, and there is no other to be had: its original code is put back\n" in done.out
     assert values(first) == values(second) == ORIGINAL
     lab.assert_original(first, world.worker.program)
     assert world.files() == [] and len(world.withdrawn()) == 4 and world.levels() == {}
@@ -359,3 +359,33 @@ def test_a_blob_that_is_missing_does_not_keep_the_other_away(world, start):
     refused = host.must("--userspace-update", code=lab.INPUT)
     assert "kcarectl: corrupt: " in refused.err and len(world.files()) == 1, refused
     assert values(target) == (LEVEL_1[0], ORIGINAL[1])
+
+
+def test_a_blob_that_is_lost_does_not_keep_the_other_away(world, start):
+    host, target = world.host, start()
+    world.deploy(1)
+    lose(world, world.patch_files(1, "U20261123_01", fixes=(VALUE_FIXES,)))
+    failed = host.must("--userspace-update", code=NETWORK)
+    assert "kcarectl: server: " in failed.err and "does not have what its own list names" in failed.err, failed
+    assert values(target) == (ORIGINAL[0], LEVEL_1[1]) and len(world.files()) == 1
+
+
+def test_what_is_blocked_goes_although_the_other_is_lost(world, start):
+    host, target = world.host, start()
+    world.deploy(1)
+    world.deploy(2)
+    host.must("--userspace-update")
+    assert values(target) == LEVEL_2
+    lose(world, world.patch_files(1, "U20261123_01"))
+    world.block(2)
+    failed = host.must("--userspace-update", "--auto", code=NETWORK)
+    assert "program: level 2 of U20261123_02 is blocked, and there is no other to be had: " in failed.out, failed
+    assert values(target) == ORIGINAL and world.files() == [] and len(world.withdrawn()) == 2
+
+
+def lose(world, files):
+    """The server has these patch files no more."""
+    contents = [path.read_bytes() for path in files]
+    for blob in world.publisher.public.glob("blobs/*/*.kpatch"):
+        if blob.read_bytes() in contents:
+            blob.unlink()

@@ -259,26 +259,33 @@ static void nothing_lowers_a_level_but_a_block_or_a_wish(void **state)
 {
 	static const struct {
 		uint32_t level, chosen;
-		bool is_blocked, is_explicit, has_changed, is_other_type;
+		bool is_blocked, is_explicit, has_changed;
+		enum { SAME, WANTED, DROPPED } type; /* of the chosen one */
 		enum kc_step expected;
 	} cases[] = {
-		{ 0, 0, false, true, true, false, KC_STEP_NONE },
-		{ 0, 3, false, false, false, false, KC_STEP_UP },
-		{ 3, 3, false, true, true, false, KC_STEP_NONE },
-		{ 3, 4, false, false, false, false, KC_STEP_UP },
-		{ 3, 4, true, false, false, false, KC_STEP_UP },
-		{ 4, 3, false, false, false, false, KC_STEP_KEEP },
-		{ 4, 3, false, true, false, false, KC_STEP_KEEP },
-		{ 4, 3, false, false, true, false, KC_STEP_ASK },
-		{ 4, 3, false, true, true, false, KC_STEP_LOWER },
-		{ 4, 3, true, false, false, false, KC_STEP_FALL_BACK },
-		{ 4, 3, true, true, true, false, KC_STEP_FALL_BACK },
-		{ 4, 0, false, true, true, false, KC_STEP_KEEP },
-		{ 4, 0, true, false, false, false, KC_STEP_UNLOAD },
-		{ 4, 3, false, false, false, true, KC_STEP_UP }, /* levels of two types do not compare */
-		{ 4, 3, true, false, false, true, KC_STEP_FALL_BACK },
-		{ 3, 4, true, false, false, true, KC_STEP_FALL_BACK },
-		{ 3, 3, false, false, false, true, KC_STEP_UP },
+		{ 0, 0, false, true, true, SAME, KC_STEP_NONE },
+		{ 0, 3, false, false, false, SAME, KC_STEP_UP },
+		{ 3, 3, false, true, true, SAME, KC_STEP_NONE },
+		{ 3, 4, false, false, false, SAME, KC_STEP_UP },
+		{ 3, 4, true, false, false, SAME, KC_STEP_UP },
+		{ 4, 3, false, false, false, SAME, KC_STEP_KEEP },
+		{ 4, 3, false, true, false, SAME, KC_STEP_KEEP },
+		{ 4, 3, false, false, true, SAME, KC_STEP_ASK },
+		{ 4, 3, false, true, true, SAME, KC_STEP_LOWER },
+		{ 4, 3, true, false, false, SAME, KC_STEP_FALL_BACK },
+		{ 4, 3, true, true, true, SAME, KC_STEP_FALL_BACK },
+		{ 4, 0, false, true, true, SAME, KC_STEP_KEEP },
+		{ 4, 0, true, false, false, SAME, KC_STEP_UNLOAD },
+		{ 4, 3, false, false, false, WANTED, KC_STEP_UP }, /* levels of two types do not compare */
+		{ 4, 3, true, false, false, WANTED, KC_STEP_FALL_BACK },
+		{ 3, 4, true, false, false, WANTED, KC_STEP_FALL_BACK },
+		{ 3, 3, false, false, false, WANTED, KC_STEP_UP },
+		/* the feed has no more of the wanted type, which is in: as good as lower */
+		{ 3, 9, false, false, false, DROPPED, KC_STEP_KEEP },
+		{ 3, 9, false, true, false, DROPPED, KC_STEP_KEEP },
+		{ 3, 9, false, false, true, DROPPED, KC_STEP_ASK },
+		{ 3, 9, false, true, true, DROPPED, KC_STEP_LOWER },
+		{ 3, 9, true, false, false, DROPPED, KC_STEP_FALL_BACK },
 	};
 
 	(void)state;
@@ -288,7 +295,8 @@ static void nothing_lowers_a_level_but_a_block_or_a_wish(void **state)
 			.type = "default",
 			.is_blocked = cases[i].is_blocked,
 			.chosen = cases[i].chosen,
-			.chosen_type = cases[i].is_other_type ? "extra" : "default",
+			.chosen_type = cases[i].type == SAME ? "default" : "extra",
+			.wanted_type = cases[i].type == WANTED ? "extra" : "default",
 			.is_explicit = cases[i].is_explicit,
 			.choice_changed = cases[i].has_changed,
 		};
@@ -334,8 +342,8 @@ static void a_policy_says_what_the_configuration_says(void **state)
 	assert_kc_error(kc_policy_read(host->ctx, &config, false, 1527292799, &plain), KC_ERR_REFUSED, "is today");
 	rules = kc_policy_rules(&config, false);
 	own_rules = kc_policy_rules(&config, true);
-	assert_string_equal(rules, "type=extra sticky=2018-05-25 patchset=K20230908_02");
-	assert_string_equal(own_rules, "type=extra sticky=2018-05-25 patchset=K20230907_01");
+	assert_string_equal(rules, "type=extra sticky=2018-05-25 patchset=K20230908_02 delay=12h");
+	assert_string_equal(own_rules, "type=extra sticky=2018-05-25 patchset=K20230907_01 delay=72h");
 }
 
 static void a_key_needs_a_registered_host(void **state)
