@@ -6,8 +6,10 @@
  * A handler gets a complete request, and answers it exactly once: before it returns, or later from any thread (until
  * then the connection is suspended). The request is valid until it is answered.
  *
- * Limits: 16 KiB of headers, a body as the route says, 30 s without progress, connections in all and per address
- * (those of trusted proxies are counted by the address that they name). What is over a limit gets 413, 431, 429 or 503.
+ * Limits: 16 KiB of headers, a body as the route says, 30 s without progress, one minute for the headers, 1 kB/s for a
+ * body or an answer that takes longer, connections in all and per address (behind a trusted proxy: requests at a time,
+ * by the address that it names). What is over a limit gets 413, 431, 429 or 503; what is far over it, or too slow, is
+ * cut off. Requests that are not HTTP at all are answered by libmicrohttpd, with its own text.
  */
 #ifndef KC_PORTAL_HTTP_SERVER_H
 #define KC_PORTAL_HTTP_SERVER_H
@@ -25,14 +27,15 @@ struct kc_http_request;
 enum {
 	KC_HTTP_HEADERS_MAX = 16 << 10,
 	KC_HTTP_STALL_S = 30,
-	KC_HTTP_ADDRESS_SIZE = 46, /* INET6_ADDRSTRLEN */
 	KC_HTTP_PATH_PARTS = 4,
+	KC_HTTP_USER_SIZE = 65,
 };
 
 /* ---- requests ---- */
 
 const char *kc_http_method(const struct kc_http_request *request); /* "GET" */
-const char *kc_http_path(const struct kc_http_request *request);   /* decoded, without the query: "/admin/api/keys/" */
+/* Decoded, without the query: "/admin/api/keys/". Begins with '/', has no control characters. */
+const char *kc_http_path(const struct kc_http_request *request);
 /* What a '*' of the route's path stands for, the first one is 0; "" when there is none. Never has a '/'. */
 const char *kc_http_path_part(const struct kc_http_request *request, unsigned index);
 /* NULL: not there. The first one, when it is there twice. */
@@ -48,27 +51,49 @@ const char *kc_http_body_path(const struct kc_http_request *request);
 const char *kc_http_address(const struct kc_http_request *request);
 /* Through the socket, by root or by the portal's own user. */
 bool kc_http_is_local(const struct kc_http_request *request);
+/* Of "Authorization: Basic": allocated, or both NULL. */
+void kc_http_basic(const struct kc_http_request *request, char **name, char **password);
+/* Who asks, as `admit` found out: a user's name, "local", or "" for routes that nobody has to be admitted to. */
+const char *kc_http_user(const struct kc_http_request *request);
+bool kc_http_user_is_admin(const struct kc_http_request *request);
+void kc_http_set_user(struct kc_http_request *request, const char *name, bool is_admin);
+/* NULL: none; the fallback answers. */
+const struct kc_http_route *kc_http_route_of(const struct kc_http_request *request);
 
 /* ---- answers ---- */
 
 struct kc_http_answer {
 	unsigned status;	   /* 0: 200 */
 	const char *content_type;  /* NULL: application/json; a text that stays */
-	const char *headers[8][2]; /* name, value; up to the first NULL; values are copied */
+	const char *headers[8][2]; /* name, value; up to the first NULL; copied. Without Cache-Control: no-store */
 	struct kc_buf body;	   /* taken over */
 	int fd;			   /* instead of the body, when it is > 0: a file, sent by sendfile(2); taken over */
 	uint64_t offset, size;	   /* of it */
 };
 /* `answer` is empty afterwards, whatever happens. */
 void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answer);
-/* {"error", "message"} with the status of its kind (proto/proto.h); takes `err`. Logs those that are our own fault. */
+/*
+ * {"error", "message"} with the status of its kind (proto/proto.h); takes `err`. Those that are our own fault are
+ * logged; who was not admitted learns nothing but their kind.
+ */
 void kc_http_reply_error(struct kc_http_request *request, struct kc_error *err);
+
+/* An answer that is made once, and given often, by several threads at a time. */
+struct kc_http_prepared;
+/* `answer` is empty afterwards, whatever happens. */
+struct kc_error *kc_http_prepare(struct kc_http_answer *answer, struct kc_http_prepared **prepared);
+void kc_http_reply_prepared(struct kc_http_request *request, struct kc_http_prepared *prepared);
+/* Answers that are on their way are not harmed. */
+void kc_http_prepared_free(struct kc_http_prepared *prepared);
+
+KC_DEFINE_CLEANUP(kc_cleanup_prepared, struct kc_http_prepared *, kc_http_prepared_free)
+#define kc_autoprepared KC_CLEANUP(kc_cleanup_prepared)
 
 /* ---- routes ---- */
 
 enum kc_http_role { /* who may; auth.h finds out who asks */
 		    KC_HTTP_EVERYBODY,
-		    KC_HTTP_AGENT,    /* tells who it is in its body: the handler checks that */
+		    KC_HTTP_AGENT,    /* tells who it is in its body: the handler checks that; nobody is admitted */
 		    KC_HTTP_READONLY, /* a user or an API key */
 		    KC_HTTP_ADMIN,
 		    KC_HTTP_LOCAL, /* only through the socket */
@@ -92,26 +117,38 @@ struct kc_http_options {
 	const char *tls_certificate, *tls_key;
 	const char *trusted_proxies; /* networks, separated by commas or blanks */
 	const char *spool_dir;
-	unsigned threads, connections;
+	unsigned threads, connections, connections_per_address;
+	unsigned stall_s; /* 0: KC_HTTP_STALL_S */
 	const struct kc_http_route *routes;
 	size_t n_routes;
 	/* What no route knows: static files. NULL: 404. */
 	void (*fallback)(void *data, struct kc_http_request *request);
-	/* Before the handler of a route that is not for everybody; an error is the answer. */
-	struct kc_error *(*admit)(void *data, struct kc_http_request *request, enum kc_http_role role);
-	/* After each answer: for logs and metrics. */
+	/*
+	 * For a route that is not for everybody or agents, before its body is read: ends in kc_http_admitted(), at once
+	 * or later, from any thread.
+	 */
+	void (*admit)(void *data, struct kc_http_request *request, enum kc_http_role role);
+	/* After each answer, also when its client was gone: for logs and metrics. */
 	void (*answered)(void *data, const struct kc_http_request *request, unsigned status, uint64_t duration_us,
 			 uint64_t n_bytes);
 	void *data; /* of all of them */
 };
+/* NULL: it may go on; else the answer (taken over). */
+void kc_http_admitted(struct kc_http_request *request, struct kc_error *err);
 
+/* `ctx`, routes and data outlive the server; texts of `options` are copied. */
 struct kc_error *kc_http_server_start(struct kc_ctx *ctx, const struct kc_http_options *options,
 				      struct kc_http_server **server);
 /* The port it listens at, for options.listen with port 0. */
 uint16_t kc_http_server_port(const struct kc_http_server *server);
 /* Certificate and key again; on failure the old ones stay. */
-struct kc_error *kc_http_server_reload(struct kc_ctx *ctx, struct kc_http_server *server);
-/* Takes no more connections, finishes what is under way, and frees it. */
+struct kc_error *kc_http_server_reload(struct kc_http_server *server);
+/* From now on requests get 503: whatever they would need goes away. Those that are under way are not harmed. */
+void kc_http_server_close(struct kc_http_server *server);
+/*
+ * The same, waits for all handlers to answer and, for some seconds, for slow clients to take their answers; then frees
+ * it.
+ */
 void kc_http_server_stop(struct kc_http_server *server);
 
 #endif
