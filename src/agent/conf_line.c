@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
@@ -65,6 +67,9 @@ static const char *read_assignment(const char *p, const char *end, struct kc_con
 		p++;
 	line->key_size = (size_t)(p - key);
 	p = skip_blanks(p, end);
+	if (!line->key_size && end - p > 3 && !memcmp(p, BYTE_ORDER_MARK, 3))
+		return "a byte order mark is in front of it, which many editors hide: save the file as UTF-8 without "
+		       "one";
 	if (!line->key_size || p == end || *p != '=')
 		return "expected KEY=VALUE, or # and a comment";
 	problem = read_value(p + 1, end, line);

@@ -2,6 +2,7 @@
 #include "agent/settings.h"
 
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "agent/config_value.h"
@@ -50,6 +51,10 @@ struct kc_error *kc_agent_set(struct kc_ctx *ctx, const char *patch_type, const 
 		KC_TRY(kc_config_set(ctx, "PATCH_TYPE", type));
 	if (sticky)
 		KC_TRY(kc_config_set(ctx, "STICKY_PATCH", sticky));
+	if (sticky && !strcasecmp(sticky, "KEY"))
+		kc_warning(ctx,
+			   "the date comes from the key that a host is registered with: as long as this one is not "
+			   "registered, it is not updated");
 	if (sticky && kc_sticky_is_set(&config.auto_sticky))
 		kc_warning(ctx, "AUTO_STICKY_PATCH is set in kcare.conf: automatic updates go by that");
 	return NULL;

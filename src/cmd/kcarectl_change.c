@@ -118,12 +118,17 @@ static struct kc_error *check(struct kc_ctx *ctx, const struct kcarectl_request 
 static struct kc_error *set(struct kc_ctx *ctx, const struct kcarectl_request *request)
 {
 	const char *sticky = request->sticky;
+	struct kc_sticky parsed = { 0 };
+	char day[16];
 
 	KC_TRY(kc_agent_set(ctx, request->patch_type, sticky));
 	if (request->patch_type)
 		printf("The patch type is %s from now on\n", request->patch_type);
+	if (sticky)
+		KC_TRY(kc_sticky_parse(sticky, &parsed));
+	kc_sticky_text(&parsed, day); /* 021126 is in November: who means the other one should see it */
 	if (sticky && *sticky)
-		printf("Sticky from now on: %s\n", sticky);
+		printf("Sticky from now on: %s\n", day);
 	else if (sticky)
 		puts("No longer sticky");
 	if (request->action == KCARECTL_SETTINGS)

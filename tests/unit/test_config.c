@@ -134,6 +134,7 @@ static void odd_lines_are_named(void **state)
 	assert_refused(host, "PATCH_TYPE=gold", "kcare.conf:1: PATCH_TYPE: 'gold' is not default, extra or free");
 	assert_refused(host, "PREFIX=../x", "kcare.conf:1: PREFIX: '../x' is not 12h, 24h, 48h or the name of a feed");
 	assert_refused(host, "#\n#\nAUTO_UPDATE\n", "kcare.conf:3: expected KEY=VALUE, or # and a comment");
+	assert_refused(host, "\xef\xbb\xbfPREFIX=test", "kcare.conf:1: a byte order mark is in front of it");
 	assert_refused(host, "PREFIX=\"test", "kcare.conf:1: the quote is not closed");
 	assert_refused(host, "PREFIX='test'x", "kcare.conf:1: something follows the closing quote");
 }
