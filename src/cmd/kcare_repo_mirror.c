@@ -5,50 +5,17 @@
 #include <string.h>
 #include <time.h>
 
-#include "fetch/fetch.h"
+#include "fetch/site.h"
 #include "repo/mirror.h"
-
-struct upstream {
-	struct kc_fetch *fetch;
-	const char *url;
-};
-
-/* "URL/PATH", whether or not the URL ends with a '/'. */
-static char *make_url(const struct upstream *upstream, const char *path)
-{
-	size_t size = strlen(upstream->url);
-	char *url;
-
-	while (size && upstream->url[size - 1] == '/')
-		size--;
-	return asprintf(&url, "%.*s/%s", (int)size, upstream->url, path) < 0 ? NULL : url;
-}
-
-static struct kc_error *get(struct kc_ctx *ctx, void *data, const char *path, size_t limit, struct kc_buf *out)
-{
-	const struct upstream *upstream = data;
-	kc_autofree char *url = make_url(upstream, path);
-
-	return url ? kc_fetch_get(ctx, upstream->fetch, url, limit, out) : kc_error_no_memory();
-}
-
-static struct kc_error *get_file(struct kc_ctx *ctx, void *data, const char *path, const char *sha256, uint64_t size,
-				 const char *to, const char *what)
-{
-	const struct upstream *upstream = data;
-	kc_autofree char *url = make_url(upstream, path);
-
-	return url ? kc_fetch_file(ctx, upstream->fetch, url, sha256, size, to, what) : kc_error_no_memory();
-}
 
 struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	static const struct option options[] = { { "root", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
 	const struct kc_fetch_options fetch_options = { 0 };
 	kc_autofetch struct kc_fetch *fetch = NULL;
-	struct kc_mirror_source source = { NULL, get, get_file, NULL };
+	struct kc_mirror_source source = { NULL, kc_fetch_site_get, kc_fetch_site_file, NULL };
 	struct kc_mirrored mirrored;
-	struct upstream upstream;
+	struct kc_fetch_site upstream;
 	const char *root = NULL;
 	int option;
 
@@ -63,7 +30,7 @@ struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *term
 		return kc_error_new(KC_ERR_USAGE, "the URL begins with http:// or https://, not \"%.80s\"",
 				    argv[optind]);
 	KC_TRY(kc_fetch_new(ctx, &fetch_options, &fetch));
-	upstream = (struct upstream){ fetch, argv[optind] };
+	upstream = (struct kc_fetch_site){ fetch, argv[optind] };
 	source.data = &upstream;
 	KC_TRY(kc_mirror_update(ctx, argv[optind + 1], &source, root, (int64_t)time(NULL), &mirrored));
 	printf("%zu feed%s, %zu targets; new: %zu lists, %zu patch files (%llu bytes)\n", mirrored.n_feeds,

@@ -9,7 +9,6 @@
  *
  *   DATA/archives/patchsets/NAME.json, blobs/01/0123….kpatch   as in a repository's public folder
  *   DATA/upstream/                                             repo/mirror.h
- *   DATA/upstream/seen.json                                    what its feeds had when it was copied last
  */
 #ifndef KC_PORTAL_FEEDS_PUBLISHER_H
 #define KC_PORTAL_FEEDS_PUBLISHER_H
@@ -85,7 +84,7 @@ struct kc_error *kc_publisher_unroll(struct kc_ctx *ctx, struct kc_publisher *pu
 
 /* ---- the upstream (feeds/update.c); from any thread ---- */
 
-/* In the publisher's thread; takes `err`. `n`: how many patchsets changed, also when not all went well. */
+/* In one of the publisher's threads; takes `err`. `n`: how many patchsets changed, also when not all went well. */
 typedef void kc_publisher_updated_fn(void *data, size_t n, struct kc_error *err);
 /*
  * Asks the upstream, verified with its own root, and takes what is new into `feed` (NULL: those with auto_update) when
@@ -96,7 +95,7 @@ typedef void kc_publisher_updated_fn(void *data, size_t n, struct kc_error *err)
  */
 void kc_publisher_update(struct kc_publisher *publisher, const char *feed, char product, kc_publisher_updated_fn *done,
 			 void *data);
-/* Gets patchsets that the database knows, and whose files are not here, from the upstream: enabled nowhere. */
+/* Copies what the upstream has, and enables it nowhere. */
 void kc_publisher_download_missing(struct kc_publisher *publisher, kc_publisher_updated_fn *done, void *data);
 
 /* ---- what hosts are offered (feeds/offers.c); from any thread ---- */
