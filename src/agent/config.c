@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "agent/conf_line.h"
+#include "base/conf_line.h"
 #include "agent/config_value.h"
 #include "agent/paths.h"
 #include "agent/root_file.h"

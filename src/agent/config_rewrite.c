@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/conf_line.h"
+#include "base/conf_line.h"
 #include "agent/paths.h"
 #include "agent/root_file.h"
 #include "base/file.h"

@@ -26,6 +26,5 @@ struct kc_error *kc_repo_mirror_run(struct kc_ctx *ctx, struct kc_terminal *term
  * the caller.
  */
 struct kc_error *kc_repo_new_passphrase(struct kc_ctx *ctx, const char *path, bool without, struct kc_buf *passphrase);
-void kc_repo_wipe(struct kc_buf *secret);
 
 #endif

@@ -2,8 +2,7 @@
 /* kcare-repo init and trust: a new repository, and whose patches it takes. */
 #include "cmd/kcare_repo.h"
 
-#include <string.h>
-
+#include "cmd/secret.h"
 #include "repo/repository.h"
 
 struct request {
@@ -16,13 +15,6 @@ struct request {
 static void clear_request(struct request *request)
 {
 	free(request->authors);
-}
-
-void kc_repo_wipe(struct kc_buf *secret)
-{
-	if (secret->data)
-		explicit_bzero(secret->data, secret->size);
-	kc_buf_free(secret);
 }
 
 static struct kc_error *read_options(int argc, char **argv, struct request *request)
@@ -54,28 +46,10 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 	return kc_command_need_arguments(argc, 1, "DIR");
 }
 
-/* Twice: a root key whose passphrase has a typing error is lost. */
-static struct kc_error *ask_passphrase(struct kc_ctx *ctx, struct kc_buf *passphrase)
-{
-	KC_CLEANUP(kc_repo_wipe) struct kc_buf again = { 0 };
-	struct kc_error *err = kc_ask(ctx, "new passphrase for the root key", passphrase);
-
-	if (!err)
-		err = kc_ask(ctx, "the same passphrase again", &again);
-	if (err)
-		return kc_error_prefix(err, "--passphrase-file FILE or --no-passphrase would do without asking");
-	if (again.size != passphrase->size || memcmp(again.data, passphrase->data, again.size))
-		return kc_error_new(KC_ERR_USAGE, "the passphrases differ; nothing was made");
-	return NULL;
-}
-
 struct kc_error *kc_repo_new_passphrase(struct kc_ctx *ctx, const char *path, bool without, struct kc_buf *passphrase)
 {
-	if (path && without)
-		return kc_error_new(KC_ERR_USAGE, "--passphrase-file and --no-passphrase exclude each other");
-	if (path)
-		return kc_terminal_read_passphrase(path, passphrase);
-	return without ? NULL : ask_passphrase(ctx, passphrase);
+	return kc_secret_new(ctx, "passphrase for the root key", path, without,
+			     "--passphrase-file FILE or --no-passphrase", passphrase);
 }
 
 static void print_next_steps(const char *dir, const struct request *request)
@@ -100,7 +74,7 @@ static void print_next_steps(const char *dir, const struct request *request)
 struct kc_error *kc_repo_init_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	KC_CLEANUP(clear_request) struct request request = { 0 };
-	KC_CLEANUP(kc_repo_wipe) struct kc_buf passphrase = { 0 };
+	KC_CLEANUP(kc_secret_wipe) struct kc_buf passphrase = { 0 };
 	struct kc_repository_options options = { 0 };
 
 	(void)terminal;

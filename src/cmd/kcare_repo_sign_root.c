@@ -12,6 +12,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
+#include "cmd/secret.h"
 #include "repo/repository.h"
 #include "repo/root_keys.h"
 
@@ -269,7 +270,7 @@ static struct kc_error *make_root_key(struct kc_ctx *ctx, struct request *reques
 	const char *old_path = request->keys[0], *slash = strrchr(old_path, '/');
 	kc_autofree char *dir =
 		slash ? strndup(old_path, (size_t)(slash - old_path) + (slash == old_path)) : strdup(".");
-	KC_CLEANUP(kc_repo_wipe) struct kc_buf passphrase = { 0 };
+	KC_CLEANUP(kc_secret_wipe) struct kc_buf passphrase = { 0 };
 	kc_autokey struct kc_key *old = NULL;
 	char name[32], keyid[KC_KEYID_SIZE];
 

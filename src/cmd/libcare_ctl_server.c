@@ -13,6 +13,7 @@
 #include "apply/user_server.h"
 #include "base/file.h"
 #include "cmd/libcare_common.h"
+#include "cmd/notify.h"
 
 #define NAME KC_USER_SERVER_NAME
 #define PRIORITY (-10)
@@ -70,29 +71,6 @@ static void log_to_journal(void *data, enum kc_log_level level, const char *mess
 		kc_fd_write(STDERR_FILENO, line.data, line.size);
 }
 
-/* Tells the service manager, if one asked for it: the protocol of sd_notify(3). */
-static void notify(struct kc_ctx *ctx, const char *state)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *path = getenv("NOTIFY_SOCKET");
-	kc_autoclose int fd = -1;
-	socklen_t size;
-
-	if (!path || !*path)
-		return;
-	if ((*path != '/' && *path != '@') || strlen(path) >= sizeof(address.sun_path)) {
-		kc_warning(ctx, "NOTIFY_SOCKET is not usable");
-		return;
-	}
-	memcpy(address.sun_path, path, strlen(path));
-	size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + (*path == '/'));
-	if (*path == '@')
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
-		kc_warning(ctx, "cannot tell the service manager: %s", strerror(errno));
-}
-
 static struct kc_error *load(struct kc_ctx *ctx, void *data, struct kc_user_policy *policy)
 {
 	KC_CLEANUP_LIBCARE_HOST struct libcare_host loaded = { 0 };
@@ -111,7 +89,7 @@ static void ready(struct kc_ctx *ctx, void *data)
 {
 	(void)data;
 	kc_info(ctx, "ready: all processes were looked at");
-	notify(ctx, "READY=1");
+	notify_systemd(ctx, "READY=1");
 }
 
 /*
@@ -155,7 +133,7 @@ static struct kc_error *serve(struct kc_ctx *ctx, const char *dir)
 		return err;
 	server.signal_fd = fd;
 	err = kc_user_server_run(ctx, &server);
-	notify(ctx, "STOPPING=1");
+	notify_systemd(ctx, "STOPPING=1");
 	if (!err)
 		kc_info(ctx, "ending; processes stay as they are");
 	libcare_host_clear(&service.host);

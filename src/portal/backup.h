@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A portal in one folder, and back, while it runs. A backup is taken in the publisher's thread, so that database and
- * repository are of one moment; it becomes visible under its name when it is complete.
+ * repository are of one moment; it has its name when it is complete.
  *
  *   PATH/portal.db
  *   PATH/config
- *   PATH/repository/private, public/feeds …   everything but blobs that are the same file: those are hard links, if
- * they can be PATH/archives
+ *   PATH/repository, PATH/archives     files as hard links where that is possible: none of them is ever changed in
+ * place
  */
 #ifndef KC_PORTAL_BACKUP_H
 #define KC_PORTAL_BACKUP_H
@@ -21,10 +21,14 @@ enum { /* what to restore, or-ed */
 };
 
 /* All three are for jobs of the publisher. KC_ERR_EXISTS: `path` is there. */
-struct kc_error *kc_backup_write(struct kc_portal *portal, struct kc_repository *repository, const char *path);
+struct kc_error *kc_backup_write(struct kc_portal *portal, const char *path);
 struct kc_error *kc_backup_write_db(struct kc_portal *portal, const char *path);
-/* KC_ERR_CORRUPT, KC_ERR_NOT_FOUND: nothing was changed. What was there before is kept beside it until all is done. */
-struct kc_error *kc_backup_restore(struct kc_portal *portal, struct kc_repository *repository, const char *path,
-				   unsigned what);
+/*
+ * KC_ERR_NOT_FOUND, KC_ERR_CORRUPT: it is no backup, and nothing was changed. `repository`, that of the job, holds the
+ * lock; the next job opens what was restored. What was there is kept beside it until the restored one is published.
+ */
+struct kc_error *kc_backup_restore(struct kc_portal *portal, const char *path, unsigned what);
+/* Before a portal works: completes, or takes back, a restore that was cut off. */
+struct kc_error *kc_backup_recover(struct kc_ctx *ctx, const char *dir);
 
 #endif

@@ -13,23 +13,24 @@
 #include "base/ctx.h"
 
 struct kc_portal_config {
-	char *listen;			 /* LISTEN: "127.0.0.1:8142", "[::]:443"; "": only the socket */
-	char *socket;			 /* SOCKET: path; "": DATA/socket */
-	char *tls_certificate, *tls_key; /* TLS_CERTIFICATE, TLS_KEY: PEM files; both or none */
-	char *trusted_proxies;		 /* TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8": whose X-Forwarded-For counts */
-	char *upstream;			 /* UPSTREAM: URL of another repository, for `update`; "": none */
-	char *upstream_root;		 /* UPSTREAM_ROOT: its root.json */
-	char *http_proxy;		 /* PROXY: for the upstream */
-	unsigned threads;		 /* THREADS: of the HTTP server; 2 */
-	unsigned connections;		 /* CONNECTIONS: at most; 2000 */
-	unsigned auto_update_s;		 /* AUTO_UPDATE_PERIOD: 600 */
-	unsigned inactive_days;		 /* CLEAN_INACTIVE_SERVERS_PERIOD: silent for so long: place is free; 30 */
-	unsigned checkin_days;		 /* KEEP_CHECKINS: 90 */
-	unsigned audit_days;		 /* KEEP_AUDIT: 730 */
-	unsigned report_days;		 /* KEEP_REPORTS: 30 */
-	unsigned password_min;		 /* AUTH_PASSWORD_MIN_LENGTH: 12 */
-	bool serves_repository;		 /* SERVE_REPOSITORY: YES; NO: nginx does it */
-	bool log_json;			 /* LOG_FORMAT: text, json */
+	char *listen;			  /* LISTEN: "127.0.0.1:8142", "[::]:443"; "": only the socket */
+	char *socket;			  /* SOCKET: path; "": DATA/socket */
+	char *tls_certificate, *tls_key;  /* TLS_CERTIFICATE, TLS_KEY: PEM files; both or none */
+	char *trusted_proxies;		  /* TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8": whose X-Forwarded-For counts */
+	char *upstream;			  /* UPSTREAM: URL of another repository, for `update`; "": none */
+	char *upstream_root;		  /* UPSTREAM_ROOT: its root.json */
+	char *http_proxy;		  /* PROXY: for the upstream */
+	unsigned threads;		  /* THREADS: of the HTTP server; 2 */
+	unsigned connections;		  /* CONNECTIONS: at most; 2000 */
+	unsigned connections_per_address; /* CONNECTIONS_PER_ADDRESS: 100 */
+	unsigned auto_update_s;		  /* AUTO_UPDATE_PERIOD: 600 */
+	unsigned inactive_days;		  /* CLEAN_INACTIVE_SERVERS_PERIOD: silent for so long: place is free; 30 */
+	unsigned checkin_days;		  /* KEEP_CHECKINS: 90 */
+	unsigned audit_days;		  /* KEEP_AUDIT: 730 */
+	unsigned report_days;		  /* KEEP_REPORTS: 30 */
+	unsigned password_min;		  /* AUTH_PASSWORD_MIN_LENGTH: 12 */
+	bool serves_repository;		  /* SERVE_REPOSITORY: YES; NO: nginx does it */
+	bool log_json;			  /* LOG_FORMAT: text, json */
 };
 
 /* Defaults. KC_ERR_NO_MEMORY. */

@@ -23,8 +23,9 @@
 #include "portal/db/db.h"
 #include "portal/feeds/publisher.h"
 #include "portal/http/auth.h"
-#include "portal/http/server.h"
+#include "portal/http/static.h"
 #include "portal/metrics/metrics.h"
+#include "portal/worker.h"
 
 struct kc_portal {
 	struct kc_ctx *ctx; /* logs; used by all threads */
@@ -33,7 +34,10 @@ struct kc_portal {
 	struct kc_db *db;
 	struct kc_publisher *publisher;
 	struct kc_http_auth *auth;
+	struct kc_http_static *files; /* of the repository's public folder */
 	struct kc_http_server *server;
+	struct kc_worker *upkeep;
+	int lock; /* DATA/lock */
 	struct kc_metrics metrics;
 };
 
@@ -49,8 +53,13 @@ struct kc_portal_init {
 };
 struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init);
 
-/* Opens everything, migrates the database, completes what a killed run left, and listens. */
-struct kc_error *kc_portal_start(struct kc_ctx *ctx, const char *dir, const struct kc_portal_config *config,
+/* Before any thread is made: signals are for kc_portal_run(). */
+void kc_portal_prepare_signals(void);
+/*
+ * Opens everything, migrates the database, completes what a killed run left, and listens. `config` is emptied: it
+ * belongs to the portal. KC_ERR_INPUT: there is no portal; KC_ERR_LOCKED: another process runs it.
+ */
+struct kc_error *kc_portal_start(struct kc_ctx *ctx, const char *dir, struct kc_portal_config *config,
 				 struct kc_portal **portal);
 /* Until SIGTERM or SIGINT; SIGHUP reads certificates anew. Requests that are under way are finished. */
 struct kc_error *kc_portal_run(struct kc_portal *portal);

@@ -59,6 +59,7 @@ static void start(struct portal *portal)
 static void stop(struct portal *portal)
 {
 	kc_publisher_stop(portal->publisher);
+	kc_publisher_free(portal->publisher);
 	kc_db_close(portal->db);
 	portal->publisher = NULL;
 	portal->db = NULL;

@@ -126,10 +126,12 @@ struct kc_error *kc_publisher_start(struct kc_ctx *ctx, const char *dir, const s
 	err = make_paths(started, dir, config);
 	if (!err)
 		err = start(started);
-	if (err)
+	if (err) {
 		kc_publisher_stop(started);
-	else
+		kc_publisher_free(started);
+	} else {
 		*publisher = started;
+	}
 	return err;
 }
 
@@ -142,6 +144,12 @@ void kc_publisher_stop(struct kc_publisher *publisher)
 		kc_worker_stop(publisher->copies);
 	if (publisher->jobs)
 		kc_worker_stop(publisher->jobs);
+}
+
+void kc_publisher_free(struct kc_publisher *publisher)
+{
+	if (!publisher)
+		return;
 	kc_worker_free(publisher->copies);
 	kc_worker_free(publisher->jobs);
 	kc_offers_free(publisher->offers);

@@ -28,8 +28,10 @@ enum { KC_PUBLISHER_NAME_SIZE = 64 }; /* of a patchset, with '\0' */
  */
 struct kc_error *kc_publisher_start(struct kc_ctx *ctx, const char *dir, const struct kc_portal_config *config,
 				    struct kc_db *db, struct kc_publisher **publisher);
-/* Finishes the job that is being done; the others end with KC_ERR_BUSY, and so does a copy of the upstream. */
+/* Finishes the job that is being done; the others, and those that come later, end with KC_ERR_BUSY. */
 void kc_publisher_stop(struct kc_publisher *publisher);
+/* After that, and when nobody asks any more. */
+void kc_publisher_free(struct kc_publisher *publisher);
 
 /*
  * A job: `run` in the publisher's thread, then `done` (may be NULL) with its error, which is done's to free, there,

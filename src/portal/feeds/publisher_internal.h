@@ -4,7 +4,7 @@
 #define KC_PORTAL_FEEDS_PUBLISHER_INTERNAL_H
 
 #include "portal/feeds/publisher.h"
-#include "portal/feeds/worker.h"
+#include "portal/worker.h"
 
 struct kc_offers;
 

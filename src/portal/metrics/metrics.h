@@ -16,7 +16,6 @@ struct kc_metrics {
 	atomic_uint_fast64_t request_us, request_buckets[KC_METRICS_BUCKETS];
 	atomic_uint_fast64_t bytes_sent;
 	atomic_uint_fast64_t registrations, checkins, clones, auth_failures;
-	atomic_uint_fast64_t jobs, jobs_failed;
 	int64_t started; /* Unix seconds */
 };
 

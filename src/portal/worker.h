@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A thread that does one item after another, and between them what is due by the clock. */
-#ifndef KC_PORTAL_FEEDS_WORKER_H
-#define KC_PORTAL_FEEDS_WORKER_H
+#ifndef KC_PORTAL_WORKER_H
+#define KC_PORTAL_WORKER_H
 
 #include <stdbool.h>
 #include <stdint.h>

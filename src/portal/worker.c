@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "portal/feeds/worker.h"
+#include "portal/worker.h"
 
 #include <pthread.h>
 #include <stdlib.h>

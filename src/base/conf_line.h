@@ -4,8 +4,8 @@
  * rewritten without touching the rest. Blanks around '=' and a CR at the end are tolerated; a value may be in single
  * or double quotes (no escapes inside); '#' begins a comment, at the start or behind a blank.
  */
-#ifndef KC_AGENT_CONF_LINE_H
-#define KC_AGENT_CONF_LINE_H
+#ifndef KC_BASE_CONF_LINE_H
+#define KC_BASE_CONF_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "agent/conf_line.h"
+#include "base/conf_line.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kc.eportal key: the keys with which servers register. */
+#include "cmd/kc_eportal.h"
+
+#include <string.h>
+
+static const struct kc_eportal_thing keys = { "/admin/api/keys/", "key", "key", ", with its servers" };
+
+struct request {
+	enum kc_eportal_verb verb;
+	const char *name;
+	json_t *body; /* what is to be set */
+	bool as_json;
+};
+
+static void clear_request(struct request *request)
+{
+	json_decref(request->body);
+}
+
+/* 0 is "none", which kc_command_parse_number() does not know. */
+static struct kc_error *set_limit(struct request *request, const char *text)
+{
+	unsigned limit = 0;
+
+	if (strcmp(text, "0"))
+		KC_TRY(kc_command_parse_number(text, "server limit", &limit));
+	return kc_eportal_set(request->body, "server_limit", json_integer(limit));
+}
+
+/* One or several: each --product adds one. */
+static struct kc_error *add_product(struct request *request, const char *product)
+{
+	json_t *products = json_object_get(request->body, "products");
+
+	if (!products) {
+		products = json_array();
+		KC_TRY(kc_eportal_set(request->body, "products", products));
+	}
+	return json_array_append_new(products, json_string(product))
+		       ? kc_error_new(KC_ERR_INPUT, "the product is not UTF-8")
+		       : NULL;
+}
+
+static struct kc_error *set_option(struct request *request, int option, const char *value)
+{
+	if (kc_eportal_is_verb(option))
+		return kc_eportal_set_verb(&request->verb, option);
+	switch (option) {
+	case 'f':
+		return kc_eportal_set(request->body, "feed", json_string(value));
+	case 's':
+		return set_limit(request, value);
+	case 'n':
+		return kc_eportal_set(request->body, "note", json_string(value));
+	case 'p':
+		return add_product(request, value);
+	case 'D':
+		return kc_eportal_set(request->body, "products", json_pack("[s, s, s]", "kernel", "libs", "qemu"));
+	case 'S':
+		return kc_eportal_set(request->body, "sticky", json_string(value));
+	case 'e':
+		return kc_eportal_set(request->body, "ends", json_string(value));
+	case 'A':
+		return kc_eportal_set(request->body, "addresses", json_string(value));
+	case 'L':
+	case 'U':
+		return kc_eportal_set(request->body, "locked", json_boolean(option == 'L'));
+	default:
+		request->as_json = true;
+		return NULL;
+	}
+}
+
+static struct kc_error *read_options(int argc, char **argv, struct request *request)
+{
+	static const struct option options[] = {
+		{ "feed", required_argument, NULL, 'f' },
+		{ "server-limit", required_argument, NULL, 's' },
+		{ "note", required_argument, NULL, 'n' },
+		{ "product", required_argument, NULL, 'p' },
+		{ "default-products", no_argument, NULL, 'D' },
+		{ "sticky", required_argument, NULL, 'S' },
+		{ "ends", required_argument, NULL, 'e' },
+		{ "addresses", required_argument, NULL, 'A' },
+		{ "lock", no_argument, NULL, 'L' },
+		{ "unlock", no_argument, NULL, 'U' },
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":acdl", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return kc_command_bad_option(option, argv);
+		KC_TRY(set_option(request, option, optarg));
+	}
+	if (json_object_size(request->body) && (request->verb == KC_EPORTAL_LIST || request->verb == KC_EPORTAL_REMOVE))
+		return kc_error_new(KC_ERR_USAGE, "only -a and -c set something");
+	return kc_eportal_name_argument(argc, argv, request->verb, request->verb == KC_EPORTAL_ADD, &request->name);
+}
+
+static struct kc_error *list(struct kc_ctx *ctx, bool as_json)
+{
+	static const char *const names[] = { "KEY",  "SERVERS", "LIMIT",     "FEED", "PRODUCTS", "STICKY",
+					     "ENDS", "LOCKED",	"ADDRESSES", "NOTE", NULL };
+	static const char *const members[] = { "key",  "servers", "server_limit", "feed", "products", "sticky",
+					       "ends", "locked",  "addresses",	  "note", NULL };
+
+	return kc_eportal_list(ctx, keys.path, as_json, names, members);
+}
+
+/* The new key is all that is on stdout, for scripts. */
+static struct kc_error *add(struct kc_ctx *ctx, const struct request *request)
+{
+	kc_autojson json_t *answer = NULL;
+	const char *key;
+
+	if (request->name) {
+		KC_TRY(kc_eportal_check(ctx, &keys, KC_EPORTAL_ADD, request->name));
+		KC_TRY(kc_eportal_set(request->body, "key", json_string(request->name)));
+	}
+	KC_TRY(kc_eportal_ask(ctx, "POST", keys.path, json_incref(request->body), &answer));
+	key = json_string_value(json_object_get(json_object_get(answer, "result"), "key"));
+	puts(key ? key : "");
+	return NULL;
+}
+
+struct kc_error *kc_eportal_key_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
+{
+	KC_CLEANUP(clear_request) struct request request = { .body = json_object() };
+
+	(void)terminal;
+	if (!request.body)
+		return kc_error_no_memory();
+	KC_TRY(read_options(argc, argv, &request));
+	if (request.verb == KC_EPORTAL_LIST)
+		return list(ctx, request.as_json);
+	if (request.verb == KC_EPORTAL_REMOVE)
+		return kc_eportal_remove(ctx, &keys, request.name);
+	if (request.verb == KC_EPORTAL_ADD)
+		return add(ctx, &request);
+	KC_TRY(kc_eportal_check(ctx, &keys, request.verb, request.name));
+	return kc_eportal_put(ctx, &keys, request.verb, request.name, request.body);
+}

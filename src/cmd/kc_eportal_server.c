@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* kc.eportal server: the servers that are registered. */
+#include "cmd/kc_eportal.h"
+
+#include <string.h>
+
+#include "base/array.h"
+
+#define SERVERS "/admin/api/servers"
+
+enum {
+	OPTION_UPDATED = 1000, /* above all letters */
+	OPTION_OUTDATED,
+	OPTION_COUNT,
+	OPTION_CSV,
+	OPTION_JSON,
+	OPTION_INACTIVE,
+	OPTION_DAYS,
+	OPTION_OLD_LIST,
+	OPTION_FILTER, /* from here on: parameters of the API, in the order of `filters` */
+};
+
+/* Options that are parameters of the API. */
+static const struct {
+	const char *option, *parameter;
+} filters[] = {
+	{ "hostname", "hostname" },
+	{ "ip", "ip" },
+	{ "id", "service_id" },
+	{ "feed", "feed" },
+	{ "key", "key" },
+	{ "tag", "tag" },
+	{ "registered-age", "registered_age" },
+	{ "checkin-age", "checkin_age" },
+	{ "updated-age", "updated_age" },
+	{ "limit", "limit" },
+	{ "offset", "offset" },
+};
+
+struct request {
+	struct kc_buf target; /* of the list, with its parameters */
+	const char *values[KC_ARRAY_SIZE(filters)];
+	const char *days;
+	bool only_count, as_csv, as_json, inactive, old_list;
+};
+
+static void clear_request(struct request *request)
+{
+	kc_buf_free(&request->target);
+}
+
+static struct kc_error *set_option(struct request *request, int option, const char *value)
+{
+	switch (option) {
+	case OPTION_UPDATED:
+	case OPTION_OUTDATED:
+		kc_eportal_query(&request->target, "is_updated", option == OPTION_UPDATED ? "1" : "0");
+		break;
+	case OPTION_COUNT:
+		request->only_count = true;
+		break;
+	case OPTION_CSV:
+		request->as_csv = true;
+		break;
+	case OPTION_JSON:
+		request->as_json = true;
+		break;
+	case OPTION_INACTIVE:
+		request->inactive = true;
+		break;
+	case OPTION_DAYS:
+		request->days = value;
+		break;
+	case OPTION_OLD_LIST:
+		request->old_list = true;
+		break;
+	default:
+		request->values[option - OPTION_FILTER] = value;
+		kc_eportal_query(&request->target, filters[option - OPTION_FILTER].parameter, value);
+	}
+	return NULL;
+}
+
+static struct kc_error *read_options(int argc, char **argv, struct request *request)
+{
+	struct option options[KC_ARRAY_SIZE(filters) + 9] = {
+		{ "updated", no_argument, NULL, OPTION_UPDATED },
+		{ "outdated", no_argument, NULL, OPTION_OUTDATED },
+		{ "count", no_argument, NULL, OPTION_COUNT },
+		{ "csv", no_argument, NULL, OPTION_CSV },
+		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "inactive", no_argument, NULL, OPTION_INACTIVE },
+		{ "days", required_argument, NULL, OPTION_DAYS },
+		{ "list-servers", no_argument, NULL, OPTION_OLD_LIST },
+	};
+	int option;
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(filters); i++)
+		options[8 + i] = (struct option){ filters[i].option, required_argument, NULL, OPTION_FILTER + (int)i };
+	kc_buf_append_str(&request->target, SERVERS);
+	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return kc_command_bad_option(option, argv);
+		KC_TRY(set_option(request, option, optarg));
+	}
+	return request->target.failed ? kc_error_no_memory() : NULL;
+}
+
+/* ---- list ---- */
+
+static struct kc_error *print_count(struct kc_ctx *ctx, struct request *request)
+{
+	kc_autojson json_t *answer = NULL;
+	char buffer[32];
+
+	kc_eportal_query(&request->target, "only_count", "1");
+	KC_TRY(kc_eportal_ask(ctx, "GET", request->target.data, NULL, &answer));
+	puts(kc_eportal_text(answer, "count", buffer));
+	return NULL;
+}
+
+static struct kc_error *print_csv(struct kc_ctx *ctx, struct request *request)
+{
+	kc_autobuf struct kc_buf text = { 0 };
+
+	kc_eportal_query(&request->target, "format", "csv");
+	KC_TRY(kc_eportal_ask_text(ctx, request->target.data, &text));
+	fwrite(text.data, 1, text.size, stdout);
+	return NULL;
+}
+
+static struct kc_error *list(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
+{
+	static const char *const names[] = { "ID",     "HOSTNAME", "IP",      "KEY",	  "FEED", "STATUS",
+					     "KERNEL", "LEVEL",	   "OFFERED", "CHECK IN", "TAGS", NULL };
+	static const char *const members[] = { "id",	 "hostname", "ip",	    "key",	     "feed",
+					       "status", "euname",   "patch_level", "offered_level", "checkin",
+					       "tags",	 NULL };
+
+	(void)argv;
+	if (argc > optind + 1)
+		return kc_command_need_arguments(argc, 1, "list");
+	if (request->only_count)
+		return print_count(ctx, request);
+	return request->as_csv ? print_csv(ctx, request)
+			       : kc_eportal_list(ctx, request->target.data, request->as_json, names, members);
+}
+
+/* As the first versions had it: how many servers each key has. */
+static struct kc_error *list_keys(struct kc_ctx *ctx)
+{
+	static const char *const names[] = { "Count", "Key", NULL };
+	static const char *const members[] = { "servers", "key", NULL };
+
+	return kc_eportal_list(ctx, "/admin/api/keys/", false, names, members);
+}
+
+/* ---- change ---- */
+
+static struct kc_error *print_removed(const json_t *answer)
+{
+	json_int_t n = json_integer_value(json_object_get(answer, "result"));
+
+	printf("%lld server%s deleted\n", (long long)n, n == 1 ? " was" : "s were");
+	return NULL;
+}
+
+static struct kc_error *tag(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
+{
+	kc_autojson json_t *answer = NULL;
+	json_t *body;
+
+	(void)request;
+	KC_TRY(kc_command_need_arguments(argc, 3, "tag, an ID and its tags (\"\" for none)"));
+	body = json_pack("{s:s, s:s}", "server_id", argv[optind + 1], "tags", argv[optind + 2]);
+	if (!body)
+		return kc_error_new(KC_ERR_INPUT, "the tags are not UTF-8");
+	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/set_tags", body, &answer));
+	return kc_eportal_print_changed(answer, "the tags were set", "it has these tags already");
+}
+
+static struct kc_error *remove_one(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
+{
+	kc_autojson json_t *answer = NULL, *body = json_object();
+
+	for (size_t i = 0; i < 2; i++) /* --hostname, --ip */
+		if (request->values[i])
+			KC_TRY(kc_eportal_set(body, filters[i].parameter, json_string(request->values[i])));
+	if (!json_object_size(body)) {
+		KC_TRY(kc_command_need_arguments(argc, 2, "remove and an ID, or --hostname or --ip"));
+		KC_TRY(kc_eportal_set(body, "server_id", json_string(argv[optind + 1])));
+	}
+	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/delete_server", json_incref(body), &answer));
+	if (!json_integer_value(json_object_get(answer, "result")))
+		return kc_error_new(KC_ERR_NOTHING, "there is no such server");
+	return print_removed(answer);
+}
+
+static struct kc_error *clean(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
+{
+	kc_autobuf struct kc_buf target = { 0 };
+	kc_autojson json_t *answer = NULL;
+
+	(void)argv;
+	KC_TRY(kc_command_need_arguments(argc, 1, "clean"));
+	if (!request->inactive)
+		return kc_error_new(KC_ERR_USAGE, "'clean' needs --inactive: it removes servers that are silent");
+	kc_buf_append_str(&target, SERVERS);
+	kc_eportal_query(&target, "checkin_age", request->days ? request->days : "30");
+	if (target.failed)
+		return kc_error_no_memory();
+	KC_TRY(kc_eportal_ask(ctx, "DELETE", target.data, NULL, &answer));
+	return print_removed(answer);
+}
+
+struct kc_error *kc_eportal_server_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		struct kc_error *(*run)(struct kc_ctx *ctx, struct request *request, int argc, char **argv);
+	} verbs[] = { { "list", list }, { "tag", tag }, { "remove", remove_one }, { "clean", clean } };
+	KC_CLEANUP(clear_request) struct request request = { 0 };
+
+	(void)terminal;
+	KC_TRY(read_options(argc, argv, &request));
+	if (request.old_list)
+		return list_keys(ctx);
+	if (optind == argc)
+		return list(ctx, &request, argc, argv);
+	for (size_t i = 0; i < KC_ARRAY_SIZE(verbs); i++)
+		if (!strcmp(argv[optind], verbs[i].name))
+			return verbs[i].run(ctx, &request, argc, argv);
+	return kc_error_new(KC_ERR_USAGE, "servers can be listed, tagged, removed and cleaned; not '%s'", argv[optind]);
+}

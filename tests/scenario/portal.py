@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A portal as an operator runs one: `kc.eportal init`, `eportald`, and calls to its API. For scenarios and benches.
+
+    with Portal(build_folder, tmp_path, publisher_author) as portal:
+        key = portal.must("key", "-a").out.strip()
+"""
+import base64
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import lab
+import publishing
+
+PASSWORD = "correct horse battery staple"
+
+
+class Answer:
+    def __init__(self, status, headers, text):
+        self.status, self.headers, self.text = status, headers, text
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+    def __repr__(self):
+        return f"{self.status} {self.text}"
+
+
+class Portal:
+    """`author`: a folder with the author's keys, made when it is None."""
+
+    def __init__(self, build, folder, author=None, **configuration):
+        self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.data, self.offline = self.folder / "data", self.folder / "offline"
+        self.author = author or self.folder / "author"
+        if not author:
+            publishing.run(build, "kcare-build", "keygen", self.author)
+        (self.folder / "password").write_text(PASSWORD + "\n")
+        made = self.kc("init", self.data, "--keys", self.offline, "--author", self.author / "author.pub", "--no-passphrase",
+                       "--password-file", self.folder / "password")
+        assert made.code == 0, made
+        self.root_json, self.public = self.offline / "root.json", self.data / "repository/public"
+        self.configuration = configuration
+        self.process = self.port = None
+
+    # ------------------------------------------------------------------------------------------------------ the daemon
+
+    def program(self):
+        return self.build / "src/cmd/eportald"
+
+    def start(self, listen="127.0.0.1:0"):
+        self.log = (self.folder / "log").open("a")
+        at = self.log.tell()
+        settings = [word for key, value in self.configuration.items() for word in ("--set", f"{key}={value}")]
+        self.process = subprocess.Popen([self.program(), "--foreground", "--data", self.data, "--listen", listen, *settings],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        lab.wait_until(lambda: self.find_port(at), 30, "eportald listens")
+        return self
+
+    def find_port(self, at=0):
+        assert self.process.poll() is None, self.said()
+        found = re.search(r"listening at .*, port (\d+)", self.said()[at:])
+        self.port = int(found[1]) if found else None
+        return bool(found)
+
+    def said(self):
+        return (self.folder / "log").read_text()
+
+    def stop(self, how=signal.SIGTERM):
+        """Its exit code."""
+        self.process.send_signal(how)
+        code = self.process.wait(60)
+        said = self.said()
+        assert "Sanitizer" not in said and "runtime error:" not in said, said
+        return code
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            assert self.stop() == 0, self.said()
+
+    # ------------------------------------------------------------------------------------------------------ asking it
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def kc(self, *args, **options):
+        """kc.eportal."""
+        return publishing.run(self.build, "kc.eportal", *args, env={"KC_EPORTAL_SOCKET": str(self.data / "socket")}, **options)
+
+    def must(self, *args):
+        result = self.kc(*args)
+        assert result.code == 0, result
+        return result
+
+    def call(self, method, path, body=None, user="admin", password=PASSWORD, headers=None, content_type="application/json"):
+        """One call to the API; `user` None: nobody. `body`: bytes, text, or what becomes JSON."""
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        data = body.encode() if isinstance(body, str) else body
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers or {})
+        if data is not None:
+            request.add_header("Content-Type", content_type)
+        if user:
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=60) as answer:
+                return Answer(answer.status, answer.headers, answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read().decode())
+
+    def register(self, key, hostname="host", machine="machine", **more):
+        return self.call("POST", "/admin/api/kcare/register", {"key": key, "hostname": hostname, "machine_id": machine, **more},
+                         user=None)
+
+    # -------------------------------------------------------------------------------------------------- publishing to it
+
+    def archive(self, name, patches, **options):
+        """A patchset's archive, signed by the portal's author."""
+        maker = Author(self.build, self.folder / "made", self.author)
+        return maker.patchset(name, patches, **options)
+
+
+class Author(publishing.Publisher):
+    """The half of a publisher that needs no repository."""
+
+    def __init__(self, build, folder, author):  # pylint: disable=super-init-not-called
+        self.build, self.folder, self.author = pathlib.Path(build), pathlib.Path(folder), author
+        self.folder.mkdir(parents=True, exist_ok=True)

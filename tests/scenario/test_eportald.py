@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The portal's daemon as its operator and its hosts see it: start, end, files, backups, and a first host within a minute."""
+import json
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import lab
+import publishing
+from lab import DONE
+from portal import Portal
+from publishing import Host, kernel_patch
+
+KERNEL = publishing.running_kernel_id()
+
+
+@pytest.fixture
+def portal(build_folder, tmp_path):
+    with Portal(build_folder, tmp_path / "portal") as made:
+        yield made
+
+
+@pytest.fixture
+def key(portal):
+    return portal.must("key", "-a").out.strip()
+
+
+def make_host(portal, folder, **configuration):
+    host = Host(portal.build, folder, url=portal.url, **configuration)
+    (host.etc / "keys").mkdir()
+    shutil.copy(portal.author / "author.pub", host.etc / "keys")
+    shutil.copy(portal.root_json, host.etc / "root.json")
+    return host
+
+
+# ----------------------------------------------------------------------------------------------------------- start and end
+
+def test_a_portal_from_nothing(build_folder, tmp_path):
+    """What the manual says: init, start, key; then a host asks for its patches."""
+    begin = time.monotonic()
+    with Portal(build_folder, tmp_path / "portal") as portal:
+        assert portal.call("GET", "/healthz", user=None).json == {"status": "ok"}
+        portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
+        host = make_host(portal, tmp_path / "host")
+        assert host.kcarectl("--check").code == DONE, "there is a patch for this host"
+        assert "K20261101_01" in host.kcarectl("--check").out
+    assert time.monotonic() - begin < 60
+
+
+def test_it_ends_well(portal):
+    assert portal.stop() == 0
+    assert portal.start().call("GET", "/healthz", user=None).status == 200
+    assert portal.stop(signal.SIGINT) == 0
+
+
+def test_killed_it_goes_on(portal, key):
+    assert portal.register(key).status == 200
+    portal.stop(signal.SIGKILL)
+    portal.start()
+    assert portal.must("server", "--count").out.strip() == "1"
+
+
+def test_only_one_at_a_time(portal):
+    done = publishing.run(portal.build, "eportald", "--foreground", "--data", portal.data)
+    assert done.code == 7 and "locked: another eportald" in done.err, done
+
+
+@pytest.mark.parametrize("arguments, code, says", [
+    (["--data", "/nowhere"], 6, "kc.eportal init /nowhere"),
+    (["--set", "THREADS"], 2, "KEY=VALUE"),
+    (["--set", "TREADS=1"], 6, "no key TREADS"),
+    (["--listen", "everywhere"], 6, "everywhere"),
+    (["--colour"], 2, "--colour"),
+    (["surplus"], 2, "surplus"),
+])
+def test_wrong_arguments(build_folder, tmp_path, arguments, code, says):
+    portal = Portal(build_folder, tmp_path / "portal")
+    more = [] if "--data" in arguments else ["--data", portal.data]
+    done = publishing.run(build_folder, "eportald", "--foreground", *more, *arguments)
+    assert done.code == code and says in done.err and len(done.err.splitlines()) <= 2, done
+
+
+def test_init_wants_a_folder_of_its_own(build_folder, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    done = publishing.run(build_folder, "kc.eportal", "init", tmp_path / "full", "--keys", tmp_path / "keys", "--no-passphrase")
+    assert done.code == 5 and "not empty" in done.err, done
+    assert not (tmp_path / "keys").exists()
+
+
+def test_what_is_its_own_is_shown_to_nobody(portal, key):
+    portal.register(key)
+    for name in ("portal.db", "socket", "lock", "reports", "upload"):
+        assert (portal.data / name).stat().st_mode & 0o077 == 0, name
+    for path in ("/../portal.db", "/%2e%2e/portal.db", "/..%2fportal.db", "/portal.db", "/repository/private/lock"):
+        assert portal.call("GET", path, user=None).status in (400, 404), path
+
+
+# -------------------------------------------------------------------------------------------------------------- who may ask
+
+def test_who_may_ask(portal):
+    assert portal.call("GET", "/metrics", user=None).status == 401
+    assert portal.call("GET", "/metrics", password="wrong").status == 401
+    assert portal.call("GET", "/metrics", user="nobody").status == 401
+    assert "eportal_info" in portal.call("GET", "/metrics").text
+    assert portal.call("POST", "/admin/api/backup", {"path": "/tmp/x"}).status == 403
+    portal.must("user", "-a", "-r", "readonly", "--password-file", portal.folder / "password", "looks")
+    assert portal.call("GET", "/admin/api/keys/", user="looks").status == 200
+    assert portal.call("POST", "/admin/api/keys/", {}, user="looks").status == 403
+    # a new password counts at once, although the old one is remembered
+    (portal.folder / "other").write_text("another long password\n")
+    portal.must("user", "-c", "--password-file", portal.folder / "other", "looks")
+    assert portal.call("GET", "/admin/api/keys/", user="looks").status == 401
+
+
+def test_guessing_is_limited(portal):
+    statuses = [portal.call("GET", "/metrics", password=f"guess {n}").status for n in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    # the right one, too; through the socket the operator still gets in
+    assert portal.call("GET", "/metrics").status == 429
+    portal.must("user")
+
+
+# -------------------------------------------------------------------------------------------------------- backup and restore
+
+def state(portal):
+    return (portal.must("server", "--count").out, portal.must("key").out, portal.must("kcare", "list").out.split()[:20])
+
+
+def test_backup_and_restore_while_it_runs(portal, key, tmp_path):
+    portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
+    first = portal.register(key, "one", "m1").json
+    before = state(portal)
+    portal.must("backup", tmp_path / "backup")
+    assert portal.kc("backup", tmp_path / "backup").code == 5
+    host = make_host(portal, tmp_path / "host")
+    portal.must("kcare", "deploy", portal.archive("K20261102_01", [kernel_patch(2)]))
+    portal.register(key, "two", "m2")
+    assert "level 2" in host.kcarectl("--check").out
+    portal.must("restore", "--full", tmp_path / "backup")
+    assert state(portal) == before
+    # hosts go on: what they see is newer than what they have seen
+    result = host.kcarectl("--check")
+    assert result.code == DONE and "level 1" in result.out, result
+    # and their secrets are good, whatever their nonce was
+    answer = portal.call("POST", "/admin/api/kcare/licence",
+                         {"server_id": first["server_id"], "secret": first["secret"]}, user=None)
+    assert answer.status == 200 and answer.json["n_servers"] == 1, answer
+    assert portal.stop() == 0
+    verified = publishing.run(portal.build, "kcare-repo", "verify", portal.data / "repository")
+    assert verified.code == DONE, verified
+
+
+def test_what_is_no_backup_changes_nothing(portal, key, tmp_path):
+    portal.register(key)
+    before = state(portal)
+    (tmp_path / "garbage").write_bytes(b"x" * 5000)
+    (tmp_path / "empty").mkdir()
+    for what, path, says in [("--db", tmp_path / "garbage", "corrupt"), ("--full", tmp_path / "empty", "not-found"),
+                             ("--full", tmp_path / "nothing", "not-found"), ("--data", tmp_path / "garbage", "bad-input")]:
+        result = portal.kc("restore", what, path)
+        assert result.code != 0 and says in result.err, result
+    assert state(portal) == before
+
+
+def test_backup_of_the_database(portal, key, tmp_path):
+    portal.register(key, "one", "m1")
+    portal.must("backup-db", tmp_path / "copy.db")
+    portal.register(key, "two", "m2")
+    portal.must("restore", "--db", tmp_path / "copy.db")
+    assert portal.must("server", "--count").out.strip() == "1"
+
+
+def test_a_restore_that_was_cut_off(portal, tmp_path):
+    """Between the two renames there is no repository: the one of before comes back."""
+    portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
+    assert portal.stop() == 0
+    (portal.data / "repository").rename(portal.data / "repository.before")
+    (portal.data / "repository.restored").mkdir()
+    portal.start()
+    assert "a restore was cut off" in portal.said()
+    assert not (portal.data / "repository.before").exists() and not (portal.data / "repository.restored").exists()
+    assert "K20261101_01" in portal.must("kcare", "list").out
+
+
+# ------------------------------------------------------------------------------------------------------------------ the log
+
+def test_the_log_cannot_be_forged(portal, key):
+    portal.call("GET", "/%0aeportald:%20info:%20all%20is%20well", user=None)
+    portal.register(key, "evil\\u000ahost")
+    assert not any(line.startswith("eportald: info: all is well") for line in portal.said().splitlines())
+
+
+def test_the_log_as_json(build_folder, tmp_path):
+    with Portal(build_folder, tmp_path / "portal", LOG_FORMAT="json") as portal:
+        portal.call("GET", "/healthz", user=None)
+    lines = [json.loads(line) for line in portal.said().splitlines()]
+    assert any("GET /healthz 200" in line["message"] for line in lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- TLS
+
+def make_certificate(folder, name):
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
+
+
+def subject(portal):
+    shown = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{portal.port}"], input="", capture_output=True, text=True,
+                           check=False, timeout=30).stdout
+    return next((line for line in shown.splitlines() if line.startswith("subject=")), "")
+
+
+def test_tls_and_a_new_certificate(build_folder, tmp_path):
+    make_certificate(tmp_path / "tls", "first.example")
+    with Portal(build_folder, tmp_path / "portal", TLS_CERTIFICATE=tmp_path / "tls/cert.pem",
+                TLS_KEY=tmp_path / "tls/key.pem") as portal:
+        assert "first.example" in subject(portal)
+        make_certificate(tmp_path / "tls", "second.example")
+        portal.process.send_signal(signal.SIGHUP)
+        lab.wait_until(lambda: "second.example" in subject(portal), 10, "the new certificate is shown")
+        # one that is no good leaves it as it is
+        (tmp_path / "tls/cert.pem").write_text("nothing\n")
+        portal.process.send_signal(signal.SIGHUP)
+        lab.wait_until(lambda: "stays as it was" in portal.said(), 10, "the portal says so")
+        assert "second.example" in subject(portal)
