@@ -75,7 +75,7 @@ def main():
                   junit, env, counts)
     if args.only in (None, "vm"):
         junit = build / "vm.junit.xml"
-        run_suite("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}"], junit, env, counts)
+        run_suite("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}", *(["--long"] if args.long else [])], junit, env, counts)
     if args.only == "long" or (args.long and args.only is None):
         junit = build / "long.junit.xml"
         run_suite("long",
