@@ -57,9 +57,25 @@ static int send_broken(const char *message)
 	return KC_EXIT_FAILED;
 }
 
+/* The body of a POST, packet by packet. False: our parent is gone, or sends something else. */
+static bool receive_post(char *post, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		ssize_t n = recv(KC_FETCH_SOCKET, post + at, size - at, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += (size_t)n;
+	}
+	return true;
+}
+
 static int serve(struct kc_transfer *transfer)
 {
 	static uint8_t packet[KC_FETCH_REQUEST_MAX];
+	static char post[KC_FETCH_POST_MAX];
 
 	for (;;) {
 		const char *texts[KC_FETCH_N_TEXTS];
@@ -73,7 +89,10 @@ static int serve(struct kc_transfer *transfer)
 			return KC_EXIT_DONE;
 		if (!kc_fetch_request_decode(packet, (size_t)size, &request, texts))
 			return send_broken("it is of another version than the program that started it");
-		kc_transfer_run(transfer, &request, texts, send_data, is_over, NULL, &end);
+		if (!receive_post(post, request.post_size))
+			return KC_EXIT_DONE;
+		kc_transfer_run(transfer, &request, texts, request.is_post ? post : NULL, send_data, is_over, NULL,
+				&end);
 		if (!send_end(&end))
 			return KC_EXIT_DONE;
 	}

@@ -35,6 +35,9 @@ struct download {
 	struct kc_fetch *fetch;
 	const char *url;
 	char *shown_url; /* without a password */
+	bool is_post;
+	const char *post; /* what is sent */
+	size_t post_size;
 	struct kc_body body;
 	const char *what; /* for the progress, or NULL */
 	int64_t deadline_ms;
@@ -169,6 +172,11 @@ static struct kc_error *error_of_end(const struct download *download)
 	case KC_FETCH_TRUNCATED:
 		return kc_error_new(KC_ERR_TRUNCATED, "%s: %s", url, end->message);
 	case KC_FETCH_REDIRECT:
+		if (download->is_post)
+			return kc_error_new(KC_ERR_REDIRECT,
+					    "%s: the server redirects %s; nothing is sent there. Configure the other "
+					    "address if you trust it",
+					    url, end->message);
 		return kc_error_new(KC_ERR_REDIRECT,
 				    "%s: the server redirects %s; only redirects on the same server are followed. Use "
 				    "the other address if you trust it",
@@ -183,6 +191,14 @@ static struct kc_error *error_of_end(const struct download *download)
 	default: /* KC_FETCH_GARBAGE, KC_FETCH_BAD_RANGE */
 		return kc_error_new(KC_ERR_SERVER, "%s: %s", url, end->message);
 	}
+}
+
+/* Twice the same message is worse than none: it is sent again only if nobody has read it. */
+static bool post_may_get_better(const struct kc_fetch_end *end)
+{
+	if (end->outcome == KC_FETCH_STATUS)
+		return (end->status == 429 || end->status == 503) && end->retry_after_s;
+	return end->outcome == KC_FETCH_UNREACHED && !end->was_asked;
 }
 
 static bool end_may_get_better(const struct kc_fetch_end *end)
@@ -221,7 +237,7 @@ static struct kc_error *read_answer(struct download *download, struct kc_fetch_a
 		return kc_error_new(KC_ERR_STALLED, "%s: this takes longer than %u s", download->shown_url,
 				    fetch->total_ms / 1000);
 	}
-	download->may_get_better = true;
+	download->may_get_better = !download->is_post;
 	KC_TRY(kc_fetch_helper_read(&fetch->helper, (int)(silence_ms < left ? silence_ms : left) + GRACE_MS, answer));
 	download->may_get_better = false;
 	return NULL;
@@ -248,7 +264,8 @@ static struct kc_error *receive(struct download *download)
 		show_progress(download);
 	}
 	download->end = answer.end;
-	download->may_get_better = end_may_get_better(&answer.end);
+	download->may_get_better =
+		download->is_post ? post_may_get_better(&answer.end) : end_may_get_better(&answer.end);
 	fetch->n_requests += answer.end.n_requests;
 	if (answer.end.date)
 		fetch->server_time = answer.end.date;
@@ -272,13 +289,15 @@ static struct kc_error *try_once(struct download *download)
 		.stall_ms = fetch->stall_ms,
 		.total_ms = (uint32_t)left_ms(download),
 		.limit = download->body.limit,
+		.is_post = download->is_post,
+		.post_size = (uint32_t)download->post_size,
 	};
 
 	KC_TRY(kc_body_begin(&download->body));
 	request.offset = download->body.at;
 	download->may_get_better = false;
 	download->end = (struct kc_fetch_end){ 0 };
-	KC_TRY(kc_fetch_helper_ask(download->ctx, &fetch->helper, &request, texts));
+	KC_TRY(kc_fetch_helper_ask(download->ctx, &fetch->helper, &request, texts, download->post));
 	KC_TRY(receive(download));
 	if (kc_body_is_complete(&download->body))
 		return NULL;
@@ -350,6 +369,28 @@ struct kc_error *kc_fetch_get(struct kc_ctx *ctx, struct kc_fetch *fetch, const 
 	KC_TRY(download_begin(&download));
 	KC_TRY(try_again_and_again(&download));
 	kc_buf_append(out, "", 0); /* an empty body is text, too */
+	return out->failed ? kc_error_no_memory() : NULL;
+}
+
+struct kc_error *kc_fetch_post(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *body,
+			       size_t size, size_t limit, unsigned *status, struct kc_buf *out)
+{
+	KC_CLEANUP(download_end)
+	struct download download = {
+		.ctx = ctx, .fetch = fetch, .url = url, .is_post = true, .post = body, .post_size = size
+	};
+	struct kc_error *err;
+
+	kc_body_open_buf(&download.body, out, limit);
+	if (size > KC_FETCH_POST_MAX)
+		return kc_error_new(KC_ERR_LIMIT, "%zu bytes are to be sent; %d is the limit", size, KC_FETCH_POST_MAX);
+	KC_TRY(download_begin(&download));
+	err = try_again_and_again(&download);
+	if (err && download.end.outcome != KC_FETCH_STATUS)
+		return err;
+	kc_error_free(err);
+	*status = download.end.status;
+	kc_buf_append(out, "", 0);
 	return out->failed ? kc_error_no_memory() : NULL;
 }
 

@@ -39,11 +39,18 @@ void kc_fetch_free(struct kc_fetch *fetch);
 struct kc_error *kc_fetch_get(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, size_t limit,
 			      struct kc_buf *out);
 /*
- * The same into a file, which is `size` bytes and has that SHA-256 when this returns well. A partial `path` from an
- * earlier run is continued; one that turns out wrong is begun anew, once. Not what was promised: KC_ERR_CORRUPT,
- * KC_ERR_LIMIT, and the file is gone. Others may write in its folder, a link, somebody else's file: KC_ERR_PERMISSION.
- * Disk full: KC_ERR_SYSTEM, and what is there is continued next time. Another run at the same file: KC_ERR_LOCKED. A
- * new file has mode 0600. `what` is for the progress, "downloading K20261123_01", or NULL.
+ * Sends `size` bytes of JSON, KC_FETCH_POST_MAX at most, and appends the answer to `out`, whatever `*status` is: what
+ * went wrong stands in it. Errors as above, but for those of a status; KC_ERR_REDIRECT for any redirect. Sent again is
+ * only what did not leave this host, or what the server turned away with 429 or 503 and a Retry-After.
+ */
+struct kc_error *kc_fetch_post(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *body,
+			       size_t size, size_t limit, unsigned *status, struct kc_buf *out);
+/*
+ * The content of kc_fetch_get() into a file, which is `size` bytes and has that SHA-256 when this returns well. A
+ * partial `path` from an earlier run is continued; one that turns out wrong is begun anew, once. Not what was promised:
+ * KC_ERR_CORRUPT, KC_ERR_LIMIT, and the file is gone. Others may write in its folder, a link, somebody else's file:
+ * KC_ERR_PERMISSION. Disk full: KC_ERR_SYSTEM, and what is there is continued next time. Another run at the same file:
+ * KC_ERR_LOCKED. A new file has mode 0600. `what` is for the progress, "downloading K20261123_01", or NULL.
  */
 struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
 			       uint64_t size, const char *path, const char *what);

@@ -97,10 +97,28 @@ static struct kc_error *helper_start(struct kc_ctx *ctx, struct kc_fetch_helper 
 	return NULL;
 }
 
+/* EPIPE: it ended already; what it said before is still to be read. */
+static struct kc_error *send_packet(struct kc_fetch_helper *helper, const void *packet, size_t size)
+{
+	ssize_t sent;
+
+	do
+		sent = send(helper->socket, packet, size, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0 || errno == EPIPE)
+		return NULL;
+	kc_fetch_helper_stop(helper);
+	return errno == EAGAIN ? kc_error_new(KC_ERR_STALLED, KC_FETCH_PROGRAM " does not take what is to be sent")
+			       : kc_error_errno(KC_ERR_SYSTEM, errno, "cannot talk to " KC_FETCH_PROGRAM);
+}
+
 struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper *helper,
-				     const struct kc_fetch_request *request, const char *const texts[KC_FETCH_N_TEXTS])
+				     const struct kc_fetch_request *request, const char *const texts[KC_FETCH_N_TEXTS],
+				     const char *post)
 {
 	uint8_t packet[KC_FETCH_REQUEST_MAX];
+	/* it reads at once what we send, unless somebody took it over */
+	struct timeval patience = { request->stall_ms / 1000 + 1, 0 };
 	size_t size = kc_fetch_request_encode(request, texts, packet);
 
 	if (!size)
@@ -108,9 +126,13 @@ struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper 
 				    KC_FETCH_TEXT_MAX);
 	if (helper->socket < 0)
 		KC_TRY(helper_start(ctx, helper));
-	/* EPIPE: it ended already; what it said before is still to be read */
-	if (send(helper->socket, packet, size, MSG_NOSIGNAL) < 0 && errno != EPIPE)
-		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot talk to " KC_FETCH_PROGRAM);
+	setsockopt(helper->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	KC_TRY(send_packet(helper, packet, size));
+	for (size_t at = 0; at < request->post_size; at += KC_FETCH_DATA_MAX) {
+		size_t left = request->post_size - at;
+
+		KC_TRY(send_packet(helper, post + at, left < KC_FETCH_DATA_MAX ? left : KC_FETCH_DATA_MAX));
+	}
 	return NULL;
 }
 

@@ -15,9 +15,10 @@ struct kc_fetch_helper {
 	uint8_t packet[KC_FETCH_ANSWER_MAX + 1];
 };
 
-/* Starts the helper, if need be, and sends the request. */
+/* Starts the helper, if need be, and sends the request with the request's post_size bytes of `post`. */
 struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper *helper,
-				     const struct kc_fetch_request *request, const char *const texts[KC_FETCH_N_TEXTS]);
+				     const struct kc_fetch_request *request, const char *const texts[KC_FETCH_N_TEXTS],
+				     const char *post);
 /*
  * The next answer; it points into the helper's packet. KC_ERR_STALLED: nothing for `timeout_ms`. KC_ERR_SYSTEM: the
  * helper ended, or sent what no honest one sends. After any error it runs no more.

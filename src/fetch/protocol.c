@@ -39,7 +39,8 @@ bool kc_fetch_request_decode(const uint8_t *packet, size_t size, struct kc_fetch
 		texts[i] = (const char *)at;
 		at = zero + 1;
 	}
-	return at == end && request->version == KC_FETCH_VERSION && request->offset <= request->limit;
+	return at == end && request->version == KC_FETCH_VERSION && request->offset <= request->limit &&
+	       request->is_post <= 1 && request->post_size <= (request->is_post ? KC_FETCH_POST_MAX : 0);
 }
 
 static bool data_is_sane(const struct kc_fetch_answer *answer)
@@ -68,7 +69,7 @@ static bool end_is_sane(const struct kc_fetch_end *end)
 	bool has_status = end->status >= 100 && end->status <= 999;
 	bool is_good = end->status == 200 || end->status == 206;
 
-	if (end->outcome >= KC_FETCH_N_OUTCOMES || end->reserved || (end->status && !has_status))
+	if (end->outcome >= KC_FETCH_N_OUTCOMES || end->was_asked > 1 || (end->status && !has_status))
 		return false;
 	if ((end->outcome == KC_FETCH_DONE && !is_good) ||
 	    (end->outcome == KC_FETCH_STATUS && (!has_status || is_good)))

@@ -2,9 +2,10 @@
 /*
  * What we and `kcare-fetch` say to each other, over a SOCK_SEQPACKET socketpair that is the helper's standard input.
  *
- * We send one kc_fetch_request and its texts. The helper answers with any number of packets KC_FETCH_DATA, each with a
- * piece of the body, and one KC_FETCH_END. Then comes the next request. It gets no file of ours: whoever takes it over
- * can send wrong bytes, as every server can, and never change what was checked.
+ * We send one kc_fetch_request and its texts, and the body of a POST in packets of its own. The helper answers with any
+ * number of packets KC_FETCH_DATA, each with a piece of the body, and one KC_FETCH_END. Then comes the next request. It
+ * gets no file of ours: whoever takes it over can send wrong bytes, as every server can, and never change what was
+ * checked.
  *
  * Both sides are built together and run on one machine: structs as they lie in memory. An answer may come from an
  * attacker: kc_fetch_answer_decode() lets only those through that an honest helper could send.
@@ -20,15 +21,19 @@
 
 enum {
 	KC_FETCH_SOCKET = 0,		  /* the descriptor that the helper talks over */
-	KC_FETCH_VERSION = 0x6b630001,	  /* both sides are of the same build */
+	KC_FETCH_VERSION = 0x6b630002,	  /* both sides are of the same build */
 	KC_FETCH_TEXT_MAX = 8192,	  /* all texts of a request */
-	KC_FETCH_DATA_MAX = 65536,	  /* bytes of the body in one packet */
+	KC_FETCH_DATA_MAX = 65536,	  /* bytes of a body in one packet */
+	KC_FETCH_POST_MAX = 4096 << 10,	  /* bytes of the body that we send */
 	KC_FETCH_MESSAGE_SIZE = 256,	  /* with '\0' */
 	KC_FETCH_RETRY_AFTER_MAX_S = 120, /* the helper cuts longer ones */
 };
 #define KC_FETCH_TOTAL_UNKNOWN UINT64_MAX
 
-/* Four zero-terminated texts follow, in the order of enum kc_fetch_text, "" where there is nothing. */
+/*
+ * Four zero-terminated texts follow, in the order of enum kc_fetch_text, "" where there is nothing. For a POST, packets
+ * with post_size bytes in all come behind it, each of KC_FETCH_DATA_MAX bytes but for the last.
+ */
 struct kc_fetch_request {
 	uint32_t version;
 	uint32_t connect_ms;
@@ -36,6 +41,8 @@ struct kc_fetch_request {
 	uint32_t total_ms;
 	uint64_t offset; /* the first byte that is wanted; the server may answer with all */
 	uint64_t limit;	 /* the end of the body lies here at most */
+	uint32_t is_post;
+	uint32_t post_size; /* 0 unless is_post */
 };
 
 enum kc_fetch_text {
@@ -48,7 +55,7 @@ enum kc_fetch_text {
 
 enum kc_fetch_outcome {
 	KC_FETCH_DONE,
-	KC_FETCH_STATUS,    /* neither 200 nor 206 */
+	KC_FETCH_STATUS,    /* neither 200 nor 206; of a POST, the body came nevertheless */
 	KC_FETCH_UNREACHED, /* no such host, refused, reset */
 	KC_FETCH_UNTRUSTED, /* TLS: the certificate is not of that server, or nobody vouches for it */
 	KC_FETCH_STALLED,
@@ -81,7 +88,7 @@ struct kc_fetch_end {
 	uint32_t status;		     /* 0: none */
 	uint32_t retry_after_s;		     /* 0: not said */
 	uint32_t n_requests;		     /* with those behind redirects */
-	uint32_t reserved;		     /* 0 */
+	uint32_t was_asked;		     /* 0 or 1; 0: the request did not leave this host */
 	int64_t date;			     /* of the server, Unix seconds; 0: not said */
 	char message[KC_FETCH_MESSAGE_SIZE]; /* printable ASCII, all zeros behind it */
 };

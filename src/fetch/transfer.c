@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One GET over libcurl: http and https, TLS verified, redirects only within the same scheme, host and port. Content is
- * passed on as it comes: nothing is decompressed. What a server can do wrong becomes an outcome.
+ * One GET or POST over libcurl: http and https, TLS verified, redirects only within the same scheme, host and port.
+ * Content is passed on as it comes: nothing is decompressed. A POST is sent once, and what the answer says is passed
+ * on, whatever its status is. What a server can do wrong becomes an outcome.
  */
 #include "fetch/transfer.h"
 
@@ -27,6 +28,7 @@ enum {
 
 struct kc_transfer {
 	CURL *curl;
+	struct curl_slist *post_headers;
 	const char *ca_file, *ca_dir; /* NULL: those of the distribution */
 	bool knows_cas;		      /* both were chosen: http alone does not need them */
 	bool has_ca_hashes;	      /* `ca_dir` finds a CA by its name: the bundle need not be read */
@@ -36,6 +38,7 @@ struct kc_transfer {
 struct exchange {
 	CURL *curl;
 	const struct kc_fetch_request *request;
+	const char *post;
 	struct kc_fetch_end *end;
 	kc_transfer_sink_fn *sink;
 	kc_transfer_is_over_fn *is_over;
@@ -122,7 +125,7 @@ static bool read_head(struct exchange *exchange)
 	exchange->has_head = true;
 	curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &status);
 	exchange->end->status = (uint32_t)status;
-	exchange->is_wanted = status == 200 || status == 206;
+	exchange->is_wanted = status == 200 || status == 206 || (exchange->request->is_post && status / 100 != 3);
 	return !exchange->is_wanted || read_extent(exchange);
 }
 
@@ -198,6 +201,14 @@ static int look_around(void *data, curl_off_t all_down, curl_off_t down, curl_of
 	return exchange->is_over(exchange->data);
 }
 
+static void set_post(const struct kc_transfer *transfer, const struct exchange *exchange)
+{
+	curl_easy_setopt(exchange->curl, CURLOPT_POST, 1L);
+	curl_easy_setopt(exchange->curl, CURLOPT_POSTFIELDSIZE, (long)exchange->request->post_size);
+	curl_easy_setopt(exchange->curl, CURLOPT_POSTFIELDS, exchange->post);
+	curl_easy_setopt(exchange->curl, CURLOPT_HTTPHEADER, transfer->post_headers);
+}
+
 static void set_options(const struct kc_transfer *transfer, struct exchange *exchange,
 			const char *const texts[KC_FETCH_N_TEXTS])
 {
@@ -228,6 +239,8 @@ static void set_options(const struct kc_transfer *transfer, struct exchange *exc
 		curl_easy_setopt(curl, CURLOPT_CAINFO, transfer->ca_file);
 	if (transfer->ca_dir)
 		curl_easy_setopt(curl, CURLOPT_CAPATH, transfer->ca_dir);
+	if (request->is_post)
+		set_post(transfer, exchange);
 	if (request->offset) {
 		char range[32];
 
@@ -291,8 +304,9 @@ static void judge(struct exchange *exchange, CURLcode code)
 		return;
 	if (code == CURLE_OK && !exchange->has_head && !read_head(exchange))
 		return;
-	if (exchange->has_head && !exchange->is_wanted)
-		kc_fetch_end_set(end, end->status == 416 ? KC_FETCH_BAD_RANGE : KC_FETCH_STATUS,
+	if (exchange->has_head &&
+	    (!exchange->is_wanted || (code == CURLE_OK && end->status != 200 && end->status != 206)))
+		kc_fetch_end_set(end, end->status == 416 && !exchange->request->is_post ? KC_FETCH_BAD_RANGE : KC_FETCH_STATUS,
 				 "the server answers %u", end->status);
 	else if (code != CURLE_OK)
 		kc_fetch_end_set(end, outcome_of_failure(exchange->curl, code), "%s", describe(exchange, code));
@@ -359,11 +373,12 @@ static char *run_once(struct kc_transfer *transfer, struct exchange *exchange,
 	if (code == CURLE_OK)
 		code = curl_easy_perform(exchange->curl);
 	exchange->end->n_requests++;
+	exchange->end->was_asked = was_asked(exchange->curl);
 	judge(exchange, code);
 	note_headers(exchange);
 	if (exchange->end->outcome == KC_FETCH_STATUS)
 		curl_easy_getinfo(exchange->curl, CURLINFO_REDIRECT_URL, &location);
-	if (location && !is_same_server(url, location)) {
+	if (location && (exchange->request->is_post || !is_same_server(url, location))) {
 		kc_fetch_end_set(exchange->end, KC_FETCH_REDIRECT, "to %s", location);
 		return NULL;
 	}
@@ -412,12 +427,16 @@ static char *run_with_cas(struct kc_transfer *transfer, struct exchange *exchang
 }
 
 void kc_transfer_run(struct kc_transfer *transfer, const struct kc_fetch_request *request,
-		     const char *const texts[KC_FETCH_N_TEXTS], kc_transfer_sink_fn *sink,
+		     const char *const texts[KC_FETCH_N_TEXTS], const char *post, kc_transfer_sink_fn *sink,
 		     kc_transfer_is_over_fn *is_over, void *data, struct kc_fetch_end *end)
 {
-	struct exchange exchange = {
-		.curl = transfer->curl, .request = request, .end = end, .sink = sink, .is_over = is_over, .data = data
-	};
+	struct exchange exchange = { .curl = transfer->curl,
+				     .request = request,
+				     .post = post,
+				     .end = end,
+				     .sink = sink,
+				     .is_over = is_over,
+				     .data = data };
 	kc_autofree char *url = strdup(texts[KC_FETCH_URL]);
 
 	exchange.looked_ms = now_ms();
@@ -446,7 +465,18 @@ struct kc_transfer *kc_transfer_new(void)
 {
 	struct kc_transfer *transfer = calloc(1, sizeof(*transfer));
 
+	struct curl_slist *last;
+
 	if (!transfer || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(transfer->curl = curl_easy_init())) {
+		free(transfer);
+		return NULL;
+	}
+	transfer->post_headers = curl_slist_append(NULL, "Content-Type: application/json");
+	/* without it a long body waits a second for servers that do not know "100 Continue" */
+	last = transfer->post_headers ? curl_slist_append(transfer->post_headers, "Expect:") : NULL;
+	if (!last) {
+		curl_slist_free_all(transfer->post_headers);
+		curl_easy_cleanup(transfer->curl);
 		free(transfer);
 		return NULL;
 	}

@@ -16,9 +16,9 @@ typedef bool kc_transfer_is_over_fn(void *data);
 
 /* NULL: libcurl cannot work. One for a process; it keeps its connections. */
 struct kc_transfer *kc_transfer_new(void);
-/* `end` says how it went. */
+/* `post` are the request's post_size bytes, or NULL. `end` says how it went. */
 void kc_transfer_run(struct kc_transfer *transfer, const struct kc_fetch_request *request,
-		     const char *const texts[KC_FETCH_N_TEXTS], kc_transfer_sink_fn *sink,
+		     const char *const texts[KC_FETCH_N_TEXTS], const char *post, kc_transfer_sink_fn *sink,
 		     kc_transfer_is_over_fn *is_over, void *data, struct kc_fetch_end *end);
 /* Sets the outcome, and a message that root's side accepts: what a server made us say is cut to printable ASCII. */
 void kc_fetch_end_set(struct kc_fetch_end *end, enum kc_fetch_outcome outcome, const char *format, ...)

@@ -34,7 +34,7 @@ class Request:
         self.line, *lines = head.decode("latin-1").split("\r\n")
         self.method, self.path, _ = self.line.split(" ")
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.number, self.connection = number, connection
+        self.number, self.connection, self.body = number, connection, b""
 
     @property
     def first_byte(self):
@@ -78,6 +78,11 @@ class Server:
                 return False
             head += piece
         request = Request(head[:-4], len(self.requests), connection)
+        while len(request.body) < int(request.headers.get("content-length", 0)):
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            request.body += piece
         self.requests.append(request)
         made = self.handle(request)
         if made is not None:
@@ -131,16 +136,19 @@ class Fetch:
         options = {"retry_ms": 20, "connect_ms": 3000, "stall_ms": 2000, "total_ms": 20000, **options}
         return [str(self.program), *(f"{k}={v}" for k, v in options.items()), *map(str, arguments)]
 
-    def __call__(self, *arguments, env=None, prefix=(), **options):
+    def __call__(self, *arguments, env=None, prefix=(), send=b"", **options):
         command = [*prefix, *self.command(*arguments, **options)]
         begin = time.monotonic()
-        done = subprocess.run(command, env=clean_environment(env), capture_output=True, timeout=90, check=False)
+        done = subprocess.run(command, env=clean_environment(env), input=send, capture_output=True, timeout=90, check=False)
         result = lab.Result(command, done.returncode, done.stdout, done.stderr.decode(), time.monotonic() - begin)
         assert "Sanitizer" not in result.err and "runtime error:" not in result.err, result
         return result
 
     def get(self, url, limit=10 * SIZE, **options):
         return self("get", url, limit, **options)
+
+    def post(self, url, body=b"{}", limit=65536, **options):
+        return self("post", url, limit, send=body, **options)
 
     def file(self, url, path, size=SIZE, sha256=SHA256, **options):
         return self("file", url, sha256, size, path, **options)

@@ -225,8 +225,8 @@ s = socket.socket(fileno=0)
 request = s.recv(100000)
 def data(offset, total, body):
     return struct.pack("<IIQQ", 1, 0, offset, total) + body
-def end(outcome=0, status=200, retry=0, date=0, message=b"", reserved=0):
-    return struct.pack("<IIIIIIq256s", 2, outcome, status, retry, 1, reserved, date, message)
+def end(outcome=0, status=200, retry=0, date=0, message=b"", was_asked=1):
+    return struct.pack("<IIIIIIq256s", 2, outcome, status, retry, 1, was_asked, date, message)
 def flood(make):
     try:
         while True:
@@ -257,7 +257,7 @@ def hostile(fetch, tmp_path, monkeypatch):
     "struct.pack('<IIQQ', 1, 7, 0, 10) + b'x'", "end()[:-1]", "end() + b'x'", "end(outcome=12)", "end(outcome=2**32 - 1)",
     "end(status=0)", "end(status=99)", "end(status=1000)", "end(1, 200)", "end(1, 404, retry=121)", "end(date=-1)",
     "end(date=2**62)", "end(2, 0, message=b'x' * 256)", "end(2, 0, message=b'\\x1b[31m')", "end(2, 0, message=b'a\\0b')",
-    "end(reserved=1)"])
+    "end(was_asked=2)"])
 def test_nonsense_of_a_hostile_helper(hostile, packet):
     result = hostile(f"s.send({packet})\ntime.sleep(60)\n").get("http://127.0.0.1/", tries=1)
     expect(result, FAILED, "system: kcare-fetch sent nonsense: it was stopped")

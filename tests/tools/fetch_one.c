@@ -3,7 +3,8 @@
  * Downloads through the helper, for tests of src/fetch:
  *
  *	fetch_one [NAME=VALUE…] get URL LIMIT [URL LIMIT…]      (the content goes to standard output)
- *	fetch_one [NAME=VALUE…] file URL SHA256 SIZE PATH
+ *	fetch_one [NAME=VALUE…] post URL LIMIT [URL LIMIT…]      (sends standard input, status to standard error; then
+ *as get) fetch_one [NAME=VALUE…] file URL SHA256 SIZE PATH
  *
  * Names are those of struct kc_fetch_options. What was counted goes to standard error: "requests N bytes N time N".
  */
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/file.h"
 #include "cmd/terminal.h"
 #include "fetch/fetch.h"
 
@@ -70,6 +72,19 @@ static struct kc_error *get(struct kc_ctx *ctx, struct kc_fetch *fetch, int argc
 	return NULL;
 }
 
+static struct kc_error *post(struct kc_ctx *ctx, struct kc_fetch *fetch, int argc, char **argv)
+{
+	kc_autobuf struct kc_buf body = { 0 }, out = { 0 };
+	unsigned status = 0;
+
+	if (kc_fd_read(STDIN_FILENO, 64 << 20, &body))
+		return kc_error_new(KC_ERR_INPUT, "cannot read standard input");
+	KC_TRY(kc_fetch_post(ctx, fetch, argv[0], body.data, body.size, strtoull(argv[1], NULL, 10), &status, &out));
+	fwrite(out.data, 1, out.size, stdout);
+	fprintf(stderr, "status %u\n", status);
+	return get(ctx, fetch, argc - 2, argv + 2);
+}
+
 static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv)
 {
 	struct kc_fetch_options options = { 0 };
@@ -82,6 +97,8 @@ static struct kc_error *run(struct kc_ctx *ctx, int argc, char **argv)
 	KC_TRY(kc_fetch_new(ctx, &options, &fetch));
 	if (argc >= 3 && !strcmp(argv[0], "get"))
 		err = get(ctx, fetch, argc - 1, argv + 1);
+	else if (argc >= 3 && !strcmp(argv[0], "post"))
+		err = post(ctx, fetch, argc - 1, argv + 1);
 	else if (argc == 5 && !strcmp(argv[0], "file"))
 		err = kc_fetch_file(ctx, fetch, argv[1], argv[2], strtoull(argv[3], NULL, 10), argv[4], "downloading");
 	else
