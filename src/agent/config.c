@@ -7,6 +7,7 @@
 #include "base/conf_line.h"
 #include "agent/config_value.h"
 #include "agent/paths.h"
+#include "agent/portal_state.h"
 #include "agent/root_file.h"
 #include "base/array.h"
 
@@ -41,16 +42,19 @@ static const struct known_key {
 	KEY("HTTP_PROXY", proxy, http_proxy),
 	KEY("HTTPS_PROXY", proxy, https_proxy),
 	KEY("NO_PROXY", hosts, no_proxy),
-	{ "REGISTRATION_URL", kc_value_ignored, 0 },
+	KEY("REGISTRATION_URL", url, registration_url),
+	KEY("TAGS", tags, tags),
 	{ "FORCE_GID", kc_value_ignored, 0 },
 };
 
 /* Fields that are allocated: "" until a key says otherwise. */
 static const size_t texts[] = {
-	offsetof(struct kc_config, prefix),	     offsetof(struct kc_config, patch_server),
-	offsetof(struct kc_config, sticky_patchset), offsetof(struct kc_config, auto_sticky_patchset),
-	offsetof(struct kc_config, http_proxy),	     offsetof(struct kc_config, https_proxy),
-	offsetof(struct kc_config, no_proxy),	     offsetof(struct kc_config, patch_type),
+	offsetof(struct kc_config, prefix),	      offsetof(struct kc_config, patch_server),
+	offsetof(struct kc_config, sticky_patchset),  offsetof(struct kc_config, auto_sticky_patchset),
+	offsetof(struct kc_config, http_proxy),	      offsetof(struct kc_config, https_proxy),
+	offsetof(struct kc_config, no_proxy),	      offsetof(struct kc_config, patch_type),
+	offsetof(struct kc_config, registration_url), offsetof(struct kc_config, tags),
+	offsetof(struct kc_config, key_feed),	      offsetof(struct kc_config, key_sticky),
 };
 
 static const struct known_key *find_key(const struct kc_conf_line *line)
@@ -133,7 +137,32 @@ struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config)
 	bool exists;
 
 	KC_TRY(kc_root_file_read(KC_PATH_CONFIG, &text, &path, &exists));
-	return kc_config_parse(ctx, path, exists ? text.data : "", text.size, config);
+	KC_TRY(kc_config_parse(ctx, path, exists ? text.data : "", text.size, config));
+	return kc_config_use_terms(ctx, config);
+}
+
+static struct kc_error *use_key_feed(struct kc_ctx *ctx, const char *feed, struct kc_config *config)
+{
+	kc_autoerror struct kc_error *err = NULL;
+
+	KC_TRY(kc_value_text("", &config->key_feed));
+	err = *feed ? kc_value_feed(feed, &config->key_feed) : NULL;
+	if (!err || kc_error_code(err) != KC_ERR_CONFIG)
+		return kc_steal(err);
+	kc_warning(ctx, "the portal names a feed for this host that is none: %s; it is ignored", kc_error_message(err));
+	return NULL;
+}
+
+struct kc_error *kc_config_use_terms(struct kc_ctx *ctx, struct kc_config *config)
+{
+	KC_CLEANUP_PORTAL_STATE struct kc_portal_state state = { 0 };
+
+	KC_TRY(kc_portal_state_read(&state));
+	config->has_terms = state.answered_at != 0;
+	if (!config->has_terms)
+		return NULL;
+	KC_TRY(use_key_feed(ctx, state.answer.terms.feed, config));
+	return kc_value_text(state.answer.terms.sticky, &config->key_sticky);
 }
 
 struct kc_error *kc_config_use_prefix(struct kc_config *config, const char *prefix)
@@ -152,17 +181,23 @@ static const struct {
 	int hours;
 } delayed_prefixes[] = { { "12h", 12 }, { "24h", 24 }, { "48h", 48 } };
 
+/* A choice of this host is never overridden by the portal. */
+static const char *chosen_prefix(const struct kc_config *config)
+{
+	return *config->prefix || config->prefix_is_for_once ? config->prefix : config->key_feed;
+}
+
 static int prefix_hours(const struct kc_config *config)
 {
 	for (size_t i = 0; i < KC_ARRAY_SIZE(delayed_prefixes); i++)
-		if (!strcmp(config->prefix, delayed_prefixes[i].name))
+		if (!strcmp(chosen_prefix(config), delayed_prefixes[i].name))
 			return delayed_prefixes[i].hours;
 	return 0;
 }
 
 const char *kc_config_feed(const struct kc_config *config)
 {
-	return *config->prefix && !prefix_hours(config) ? config->prefix : "main";
+	return *chosen_prefix(config) && !prefix_hours(config) ? chosen_prefix(config) : "main";
 }
 
 int64_t kc_config_delay_s(const struct kc_config *config, bool is_automatic)

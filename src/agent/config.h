@@ -45,20 +45,28 @@ struct kc_config {
 	unsigned userspace;			   /* USERSPACE_PATCHES: enum kc_userspace_kind */
 	bool libcare_disabled;			   /* LIBCARE_DISABLED: set by --disable-libcare */
 	char *http_proxy, *https_proxy, *no_proxy; /* HTTP_PROXY, HTTPS_PROXY, NO_PROXY: before the environment */
+	char *registration_url;			   /* REGISTRATION_URL; "": below PATCH_SERVER */
+	char *tags;				   /* TAGS: "env:prod;ubuntu" */
+	/* what the portal said of the key that this host is registered with: kc_config_use_terms() */
+	bool has_terms;
+	char *key_feed;	  /* counts while PREFIX is unset */
+	char *key_sticky; /* "2026-11-20", "yesterday" or "": what STICKY_PATCH=KEY means */
 };
 
-/* The feed that PREFIX names; delays are those of "main". */
+/* The feed that PREFIX names, or the key's; delays are those of "main". */
 const char *kc_config_feed(const struct kc_config *config);
 /* What was released less than so long ago is left out: the larger one of what PREFIX and [AUTO_]UPDATE_DELAY say. */
 int64_t kc_config_delay_s(const struct kc_config *config, bool is_automatic);
 const struct kc_sticky *kc_config_sticky(const struct kc_config *config, bool is_automatic);
 const char *kc_config_patchset(const struct kc_config *config, bool is_automatic);
 
-/* Without a file all keys have their defaults. */
+/* Without a file all keys have their defaults. The terms of the key are those of the last answer. */
 struct kc_error *kc_config_load(struct kc_ctx *ctx, struct kc_config *config);
 /* The same from memory; `name` is for messages. On failure `config` holds what was read so far. */
 struct kc_error *kc_config_parse(struct kc_ctx *ctx, const char *name, const char *text, size_t size,
 				 struct kc_config *config);
+/* The terms of the key as they are on disk now; those that make no sense are warned of. */
+struct kc_error *kc_config_use_terms(struct kc_ctx *ctx, struct kc_config *config);
 /* PREFIX for this run only. KC_ERR_USAGE: no prefix. */
 struct kc_error *kc_config_use_prefix(struct kc_config *config, const char *prefix);
 /* Sets one key and keeps everything else as it is; NULL removes it. Makes the file when there is none. */

@@ -6,6 +6,7 @@
 
 #include "agent/config.h"
 #include "base/array.h"
+#include "proto/proto.h"
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyz"
@@ -184,6 +185,15 @@ struct kc_error *kc_value_proxy(const char *value, void *field)
 	if (!is_known || !host_size(host) || (host[host_size(host)] && strcmp(host + host_size(host), "/")) ||
 	    has_odd_characters(value))
 		return kc_error_new(KC_ERR_CONFIG, "this is not a proxy such as http://proxy.example.org:3128");
+	return kc_value_text(value, field);
+}
+
+struct kc_error *kc_value_tags(const char *value, void *field)
+{
+	kc_autoerror struct kc_error *err = kc_tags_check(value);
+
+	if (err)
+		return kc_error_new(KC_ERR_CONFIG, "%s", kc_error_message(err));
 	return kc_value_text(value, field);
 }
 

@@ -16,6 +16,7 @@ kc_config_value_fn kc_value_type;     /* char *, allocated, as all texts */
 kc_config_value_fn kc_value_feed;     /* char *: a name that becomes a part of paths and URLs */
 kc_config_value_fn kc_value_url;      /* char *: http or https, without '/' at its end */
 kc_config_value_fn kc_value_proxy;    /* char *: a URL with or without scheme */
+kc_config_value_fn kc_value_tags;     /* char *: "env:prod;ubuntu" */
 kc_config_value_fn kc_value_hosts;    /* char *: a list as NO_PROXY has it */
 kc_config_value_fn kc_value_patchset; /* char *: "K20230908_02" */
 kc_config_value_fn kc_value_delay;    /* int64_t: seconds, of "12h" or "3d" */

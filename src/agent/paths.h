@@ -18,6 +18,9 @@
 #define KC_PATH_PARTIAL KC_PATH_CACHE "/partial" /* downloads that are not complete, or not verified */
 #define KC_PATH_USERSPACE_STATE KC_PATH_CACHE "/userspace/state.json"
 #define KC_PATH_ROOT "/etc/sysconfig/kcare/root.json"
+#define KC_PATH_SYSTEMID "/etc/sysconfig/kcare/systemid"
+#define KC_PATH_PORTAL KC_PATH_CACHE "/portal.json"
+#define KC_PATH_CHECKIN_LATER KC_PATH_CACHE "/checkin-later"
 #define KC_PATH_INTEGRITY_LOG "/var/log/kcare/integrity.log"
 #define KC_PATH_MACHINE_ID "/etc/machine-id"
 #define KC_PATH_AGENT_LOCK "/run/kcare.lock"

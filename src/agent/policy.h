@@ -5,17 +5,17 @@
 
 #include "repo/choice.h"
 #include "agent/config.h"
-
-enum { KC_HOST_NAME_SIZE = 65 };
+#include "agent/identity.h"
 
 struct kc_policy {
 	struct kc_choice_policy choice; /* points into `host` and into the configuration */
-	char host[KC_HOST_NAME_SIZE];	/* machine-id, else the host's name */
+	char host[KC_SHA256_TEXT_SIZE]; /* kc_machine_id() */
 };
 
 /*
  * `is_automatic`: the AUTO_ keys count. KC_ERR_REFUSED: the sticky date is not over, or comes from a key that this host
- * does not have. A date that is older than its limit is a warning, and holds. `policy` must stay where it is.
+ * does not have, or that is not over. A date that is older than its limit is a warning, and holds. `policy` must stay
+ * where it is.
  */
 struct kc_error *kc_policy_read(struct kc_ctx *ctx, const struct kc_config *config, bool is_automatic, int64_t now,
 				struct kc_policy *policy);

@@ -100,7 +100,7 @@ static char *folder_of(const char *path)
 	return strndup(path, (size_t)(kc_path_name(path) - path - 1));
 }
 
-struct kc_error *kc_root_file_write(const char *fixed, const void *data, size_t size)
+static struct kc_error *write_file(const char *fixed, const void *data, size_t size, mode_t mode)
 {
 	kc_autofree char *path = kc_user_path(fixed), *dir = NULL;
 	int err;
@@ -110,8 +110,18 @@ struct kc_error *kc_root_file_write(const char *fixed, const void *data, size_t 
 		return kc_error_no_memory();
 	err = kc_dir_make(dir, 0755);
 	if (!err)
-		err = kc_file_write_atomic(path, data, size, 0644);
+		err = kc_file_write_atomic(path, data, size, mode);
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
+}
+
+struct kc_error *kc_root_file_write(const char *fixed, const void *data, size_t size)
+{
+	return write_file(fixed, data, size, 0644);
+}
+
+struct kc_error *kc_root_file_write_secret(const char *fixed, const void *data, size_t size)
+{
+	return write_file(fixed, data, size, 0600);
 }
 
 struct kc_error *kc_root_file_remove(const char *fixed)

@@ -25,6 +25,8 @@ struct kc_error *kc_root_file_read_path(const char *path, size_t limit, struct k
 struct kc_error *kc_root_folder_make(const char *fixed, char **path);
 /* Replaces it as a whole, durably; makes its folder. */
 struct kc_error *kc_root_file_write(const char *fixed, const void *data, size_t size);
+/* The same for what only root may read. */
+struct kc_error *kc_root_file_write_secret(const char *fixed, const void *data, size_t size);
 /* Removes it, durably. No such file is fine. */
 struct kc_error *kc_root_file_remove(const char *fixed);
 

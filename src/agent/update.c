@@ -15,6 +15,7 @@
 #include "agent/loaded.h"
 #include "agent/lock.h"
 #include "agent/paths.h"
+#include "agent/portal_link.h"
 #include "agent/root_file.h"
 #include "agent/step.h"
 #include "agent/sysctl.h"
@@ -102,6 +103,13 @@ static void update_clear(struct update *update)
 static bool is_automatic(const struct update *update)
 {
 	return update->options->mode != KC_UPDATE_ASKED;
+}
+
+/* Who lives on what the host has does not ask the network for anything. */
+static void tell(const struct update *update, enum kc_checkin_event event, const struct kc_error *err)
+{
+	if (update->options->mode != KC_UPDATE_SMART || update->config->update_policy == KC_UPDATE_REMOTE)
+		kc_portal_tell(update->ctx, update->config, event, err);
 }
 
 static bool has_server(const struct kc_config *config)
@@ -367,6 +375,7 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 
 static struct kc_error *take_out(struct update *update, struct kc_update_result *result)
 {
+	tell(update, KC_CHECKIN_BEFORE, NULL);
 	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, &result->kernel));
 	result->was_unloaded = true;
 	result->level = 0;
@@ -395,6 +404,7 @@ static struct kc_error *load_lower(struct update *update, struct kc_update_resul
 static struct kc_error *load_chosen(struct update *update, bool is_lower, struct kc_update_result *result)
 {
 	KC_TRY(open_patch(update));
+	tell(update, KC_CHECKIN_BEFORE, NULL);
 	KC_TRY(is_lower ? load_lower(update, result) : load_and_record(update, &result->kernel));
 	result->was_applied = true;
 	result->level = update->level.number;
@@ -535,6 +545,11 @@ struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *con
 	*result = (struct kc_update_result){ 0 };
 	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
 	err = run_update(&update, result);
+	if (err && kc_error_code(err) != KC_ERR_NOTHING)
+		tell(&update, KC_CHECKIN_FAILED, err);
+	else
+		tell(&update, result->was_applied || result->was_unloaded ? KC_CHECKIN_AFTER : KC_CHECKIN_PERIODIC,
+		     NULL);
 	update_clear(&update);
 	return err;
 }

@@ -22,6 +22,8 @@ static struct kc_error *run(struct kc_ctx *ctx, struct kc_terminal *terminal, in
 	*status = kcarectl_failed_status(&request);
 	if (kcarectl_is_userspace(&request))
 		return kcarectl_userspace(ctx, terminal, &request);
+	if (kcarectl_is_portal(&request))
+		return kcarectl_portal(ctx, &request);
 	if (!kcarectl_is_look(&request))
 		return kcarectl_change(ctx, &request, status);
 	KC_TRY(kc_kernel_read(ctx, &kernel));

@@ -31,6 +31,12 @@ enum kcarectl_action {
 	KCARECTL_LIB_UNLOAD,
 	KCARECTL_DISABLE_LIBCARE,
 	KCARECTL_ENABLE_LIBCARE, /* up to here */
+	KCARECTL_REGISTER,	 /* from here on: the portal */
+	KCARECTL_UNREGISTER,
+	KCARECTL_LICENSE_INFO,
+	KCARECTL_TAG,
+	KCARECTL_DOCTOR,
+	KCARECTL_CHECK_IN_LATER, /* up to here */
 	KCARECTL_IMPORT_KEY,
 	KCARECTL_IMPORT_PATCH,
 	KCARECTL_CONFIRM,
@@ -42,11 +48,12 @@ enum kcarectl_action {
 struct kcarectl_request {
 	enum kcarectl_action action;
 	const char *option;		 /* the one that asked for it, "--info" */
-	const char *path;		 /* of --import-key and --import-patch */
+	const char *path;		 /* of --import-key and --import-patch; of --register the key */
+	const char *tags;		 /* of --tag */
 	const char *prefix;		 /* of --prefix and --test; NULL: the configured one */
 	const char *patch_type, *sticky; /* of --set-patch-type and --set-sticky-patch, or NULL */
 	const char *kinds;		 /* of --userspace-update; NULL: the configured ones */
-	bool json, force, has_freezer, is_automatic;
+	bool json, force, has_freezer, is_automatic, autoretry;
 	enum kc_freezer freezer;
 };
 
@@ -65,6 +72,11 @@ struct kc_error *kcarectl_change(struct kc_ctx *ctx, const struct kcarectl_reque
 /* All about processes. */
 struct kc_error *kcarectl_userspace(struct kc_ctx *ctx, struct kc_terminal *terminal,
 				    const struct kcarectl_request *request);
+/* All about the portal. */
+struct kc_error *kcarectl_portal(struct kc_ctx *ctx, const struct kcarectl_request *request);
+bool kcarectl_is_portal(const struct kcarectl_request *request);
+/* After a patch was applied, on a registered host: checks in 1, 5 and 15 minutes later, and waits for nothing. */
+void kcarectl_check_in_later(struct kc_ctx *ctx);
 bool kcarectl_is_userspace(const struct kcarectl_request *request);
 bool kcarectl_is_look(const struct kcarectl_request *request);
 /*

@@ -2,6 +2,7 @@
 /* What kcarectl changes: updates, unloading, and what is imported. */
 #include "agent/agent.h"
 #include "agent/paths.h"
+#include "agent/portal_link.h"
 #include "agent/settings.h"
 #include "cmd/kcarectl.h"
 #include "repo/metadata.h"
@@ -74,6 +75,8 @@ static struct kc_error *update(struct kc_ctx *ctx, const struct kcarectl_request
 			      &result);
 	if (!err || result.was_applied || result.was_unloaded)
 		print_update(&result, result.was_downloaded);
+	if (result.was_applied)
+		kcarectl_check_in_later(ctx);
 	kc_update_result_clear(&result);
 	return err;
 }
@@ -149,6 +152,7 @@ static struct kc_error *unload(struct kc_ctx *ctx, const struct kcarectl_request
 	options = kernel_options(request, &config);
 	KC_TRY(kc_agent_unload(ctx, &options, &result));
 	puts("kcare protection disabled. Your kernel might not be safe");
+	kc_portal_tell_unlocked(ctx, &config, KC_CHECKIN_AFTER);
 	return NULL;
 }
 

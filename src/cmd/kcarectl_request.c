@@ -17,6 +17,7 @@ enum {
 	OPTION_TYPE,
 	OPTION_STICKY,
 	OPTION_AUTO,
+	OPTION_AUTORETRY,
 };
 
 static const struct option options[] = {
@@ -37,6 +38,13 @@ static const struct option options[] = {
 	{ "disable-libcare", no_argument, NULL, KCARECTL_DISABLE_LIBCARE },
 	{ "enable-libcare", no_argument, NULL, KCARECTL_ENABLE_LIBCARE },
 	{ "auto", no_argument, NULL, OPTION_AUTO },
+	{ "register", required_argument, NULL, KCARECTL_REGISTER },
+	{ "register-autoretry", no_argument, NULL, OPTION_AUTORETRY },
+	{ "unregister", no_argument, NULL, KCARECTL_UNREGISTER },
+	{ "license-info", no_argument, NULL, KCARECTL_LICENSE_INFO },
+	{ "tag", required_argument, NULL, KCARECTL_TAG },
+	{ "doctor", no_argument, NULL, KCARECTL_DOCTOR },
+	{ "check-in-later", no_argument, NULL, KCARECTL_CHECK_IN_LATER },
 	{ "import-key", required_argument, NULL, KCARECTL_IMPORT_KEY },
 	{ "import-patch", required_argument, NULL, KCARECTL_IMPORT_PATCH },
 	{ "confirm", no_argument, NULL, KCARECTL_CONFIRM },
@@ -88,6 +96,12 @@ void kcarectl_print_help(void)
 	      "      --lib-patch-info  which patches they have and what those fix, as JSON\n"
 	      "      --lib-unload      takes the patches out of all processes\n"
 	      "      --disable-libcare, --enable-libcare   whether processes of this host are patched at all\n"
+	      "      --register KEY    registers this host at its portal; --register-autoretry: tries again until\n"
+	      "                        that works, unless the portal says that it never will\n"
+	      "      --unregister      the portal forgets this host\n"
+	      "      --license-info    what the key of this host allows\n"
+	      "      --tag TAGS        \"env:prod;ubuntu\": shown by the portal; \"\" removes them\n"
+	      "      --doctor          sends a report of this host to the portal, and prints its key\n"
 	      "      --import-key PATH    trusts an author (a public key that 'kcare-build keygen' made) or a\n"
 	      "                           repository (its root.json)\n"
 	      "      --import-patch PATH  verifies a patch file, or those of a folder, and puts them into the cache\n"
@@ -144,7 +158,8 @@ static struct kc_error *set_action(struct kcarectl_request *request, int action)
 	request->action = (enum kcarectl_action)action;
 	request->option = option_name(action);
 	if (optarg && !*optarg)
-		return kc_error_new(KC_ERR_USAGE, "--%s takes a path", request->option);
+		return kc_error_new(KC_ERR_USAGE, "--%s takes a %s", request->option,
+				    action == KCARECTL_REGISTER ? "key" : "path");
 	request->path = optarg;
 	return NULL;
 }
@@ -189,6 +204,13 @@ static struct kc_error *read_option(int option, char **argv, struct kcarectl_req
 	case OPTION_AUTO:
 		request->is_automatic = true;
 		return NULL;
+	case OPTION_AUTORETRY:
+		request->autoretry = true;
+		return NULL;
+	case KCARECTL_TAG:
+		request->tags = optarg;
+		optarg = NULL;
+		return set_action(request, KCARECTL_TAG);
 	case KCARECTL_USERSPACE_UPDATE:
 		return set_userspace_update(request, argv);
 	case ':':
@@ -222,6 +244,8 @@ static struct kc_error *check_settings(struct kcarectl_request *request)
 		request->action = KCARECTL_SETTINGS;
 		request->option = request->patch_type ? "set-patch-type" : "set-sticky-patch";
 	}
+	if (request->action == KCARECTL_NONE && request->autoretry)
+		return kc_error_new(KC_ERR_USAGE, "--register-autoretry goes with --register KEY");
 	if (request->action == KCARECTL_NONE)
 		return kc_error_new(KC_ERR_USAGE, "say what to do, for example --info; see 'kcarectl --help'");
 	if (has_settings && request->action != KCARECTL_SETTINGS && !is_update(request))
@@ -246,6 +270,9 @@ static struct kc_error *check_together(struct kcarectl_request *request)
 	if (request->prefix && !is_update(request) && !is_userspace_update(request) &&
 	    request->action != KCARECTL_CHECK)
 		return kc_error_new(KC_ERR_USAGE, "--prefix and --test go with --update or --check, not with --%s",
+				    request->option);
+	if (request->autoretry && request->action != KCARECTL_REGISTER)
+		return kc_error_new(KC_ERR_USAGE, "--register-autoretry goes with --register, not with --%s",
 				    request->option);
 	if (request->is_automatic && request->action != KCARECTL_USERSPACE_UPDATE)
 		return kc_error_new(KC_ERR_USAGE, "--auto goes with --userspace-update, not with --%s",

@@ -260,7 +260,7 @@ def test_key_needs_a_registered_host(host, web):
     expect(host.kcarectl("--set-sticky-patch", "KEY"), DONE, "Sticky from now on: KEY\n",
            "as long as this one is not registered, it is not updated")
     web.requests()
-    expect(host.kcarectl("--update"), REFUSED, "this host is not registered; nothing is changed")
+    expect(host.kcarectl("--update"), REFUSED, "this host is not registered")
     expect(host.kcarectl("--check"), REFUSED, "this host is not registered")
     assert not web.requests() and not downloaded(host)
 
