@@ -369,17 +369,17 @@ static struct kc_error *remove_public(const struct kc_repository *repository, co
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot remove %s", from) : NULL;
 }
 
-/* The feed is none of the repository's any more. */
+/* The feed is none of the repository's any more: nobody is told of it, then it is gone. */
 static struct kc_error *retire(struct kc_ctx *ctx, const struct kc_repository *repository, const char *name)
 {
 	kc_autofree char *dir = kc_repository_path(repository, "public");
 	kc_autopublicfiles struct kc_public_files *files = NULL;
 
-	KC_TRY(remove_public(repository, name));
 	if (!dir)
 		return kc_error_no_memory();
 	KC_TRY(kc_public_files_open(ctx, dir, &files));
 	KC_TRY(kc_repository_finish_public(ctx, repository, files));
+	KC_TRY(remove_public(repository, name));
 	return kc_feed_unmark(repository, name);
 }
 

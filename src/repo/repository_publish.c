@@ -161,15 +161,25 @@ static struct kc_error *drop_public_lists(struct publication *publication, struc
 	return NULL;
 }
 
+/* Only feeds that hosts can follow are named: a new one is not before its first timestamp. */
 struct kc_error *kc_repository_finish_public(struct kc_ctx *ctx, const struct kc_repository *repository,
 					     struct kc_public_files *files)
 {
 	kc_autofree const char **names = calloc(repository->n_feeds + 1, sizeof(*names));
+	size_t n = 0;
 
 	if (!names)
 		return kc_error_no_memory();
-	for (size_t i = 0; i < repository->n_feeds; i++)
-		names[i] = repository->feeds[i].name;
+	for (size_t i = 0; i < repository->n_feeds; i++) {
+		const char *name = repository->feeds[i].name;
+		kc_autofree char *timestamp =
+			kc_repository_path(repository, "public/feeds/%s/metadata/timestamp.json", name);
+
+		if (!timestamp)
+			return kc_error_no_memory();
+		if (access(timestamp, F_OK) == 0)
+			names[n++] = name;
+	}
 	KC_TRY(kc_repository_show_patchsets(repository));
 	return kc_public_files_finish(ctx, files, names);
 }
@@ -424,6 +434,18 @@ static bool anything_is_old(const struct publication *publication)
 	return is_old(publication, snapshot->version, KC_REPO_SNAPSHOT_VALID_S);
 }
 
+/* Hosts can follow the feed from now on. */
+static struct kc_error *announce(struct publication *publication)
+{
+	kc_autofree char *dir = kc_repository_path(publication->repository, "public");
+	kc_autopublicfiles struct kc_public_files *files = NULL;
+
+	if (!dir)
+		return kc_error_no_memory();
+	KC_TRY(kc_public_files_open(publication->ctx, dir, &files));
+	return kc_repository_finish_public(publication->ctx, publication->repository, files);
+}
+
 static struct kc_error *publish_lists(struct publication *publication, const struct kc_patchset_table *touched,
 				      struct kc_repository_change *change)
 {
@@ -438,7 +460,8 @@ static struct kc_error *publish_lists(struct publication *publication, const str
 				  &published->all, &publication->lists));
 	KC_TRY(write_lists(publication, change));
 	KC_TRY(write_public_files(publication, change));
-	return put_metadata(publication);
+	KC_TRY(put_metadata(publication));
+	return published->version ? NULL : announce(publication);
 }
 
 /* The same snapshot again. */

@@ -186,6 +186,20 @@ static int compare_name_pointers(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A folder without a timestamp is of a feed that is being made: hosts cannot follow it yet. */
+static struct kc_error *add_shown(struct names *feeds, const char *folder, const char *name)
+{
+	kc_autofree char *timestamp = NULL;
+
+	if (!kc_feed_name_is_valid(name))
+		return NULL;
+	if (asprintf(&timestamp, "%s/%s/metadata/timestamp.json", folder, name) < 0) {
+		timestamp = NULL;
+		return kc_error_no_memory();
+	}
+	return access(timestamp, F_OK) ? NULL : add_name(feeds, name);
+}
+
 /* Those that feeds.json names, and those that have a folder. */
 static struct kc_error *list_feeds(struct kc_verify *verify, struct names *feeds)
 {
@@ -206,8 +220,7 @@ static struct kc_error *list_feeds(struct kc_verify *verify, struct names *feeds
 				    : kc_public_feeds_decode(text.data, text.size, &feeds->names, &feeds->n_names),
 				NULL));
 	while ((entry = readdir(dir)))
-		if (kc_feed_name_is_valid(entry->d_name))
-			KC_TRY(add_name(feeds, entry->d_name));
+		KC_TRY(add_shown(feeds, folder, entry->d_name));
 	qsort(feeds->names, feeds->n_names, sizeof(*feeds->names), compare_name_pointers);
 	return NULL;
 }

@@ -2,12 +2,13 @@
 /*
  * Runs a program and kills it (SIGKILL, all its threads) when it enters its N-th system call, counted over all threads
  * in the order in which they happen. With "-r", system calls that only read memory or files do not count: being killed
- * behind one more of them leaves nothing else behind. With "-w" only those count that change another process. strace(1)
- * counts each thread by itself, which misses most points.
+ * behind one more of them leaves nothing else behind. With "-w" only those count that change another process, with "-f"
+ * those that change what files there are. strace(1) counts each thread by itself, which misses most points.
  *
- * Usage: kill_at [-r|-w] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
+ * Usage: kill_at [-r|-w|-f] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,39 +26,52 @@ enum {
 	KILLED = 137,
 };
 
-static bool only_reads(unsigned long long number)
+static bool no_read(const struct __ptrace_syscall_info *call)
 {
-	return number == SYS_pread64 || number == SYS_process_vm_readv || number == SYS_read ||
-	       number == SYS_newfstatat;
+	unsigned long long number = call->entry.nr;
+
+	return number != SYS_pread64 && number != SYS_process_vm_readv && number != SYS_read &&
+	       number != SYS_newfstatat;
 }
 
-static bool changes_others(unsigned long long number)
+static bool changes_others(const struct __ptrace_syscall_info *call)
 {
+	unsigned long long number = call->entry.nr;
+
 	return number == SYS_ptrace || number == SYS_pwrite64 || number == SYS_process_vm_writev;
 }
 
-static bool any(unsigned long long number)
+static bool changes_files(const struct __ptrace_syscall_info *call)
 {
-	(void)number;
+	static const unsigned long long numbers[] = {
+		SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat,  SYS_rmdir,
+		SYS_mkdir,  SYS_mkdirat,  SYS_link,	 SYS_linkat, SYS_symlink,   SYS_symlinkat,
+		SYS_fchmod, SYS_chmod,	  SYS_truncate,	 SYS_creat,  SYS_ftruncate,
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		if (call->entry.nr == numbers[i])
+			return true;
+	return call->entry.nr == SYS_openat && call->entry.args[2] & O_CREAT;
+}
+
+static bool any(const struct __ptrace_syscall_info *call)
+{
+	(void)call;
 	return true;
 }
 
-static bool no_read(unsigned long long number)
-{
-	return !only_reads(number);
-}
-
 /* Is this stop the entry of a system call that counts? */
-static bool counts(pid_t tid, bool (*wanted)(unsigned long long number))
+static bool counts(pid_t tid, bool (*wanted)(const struct __ptrace_syscall_info *call))
 {
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_ENTRY)
 		return false;
-	return wanted(info.entry.nr);
+	return wanted(&info);
 }
 
-static int trace(pid_t pid, unsigned long limit, bool (*wanted)(unsigned long long number))
+static int trace(pid_t pid, unsigned long limit, bool (*wanted)(const struct __ptrace_syscall_info *call))
 {
 	unsigned long n = 0;
 	int status;
@@ -82,14 +96,23 @@ static int trace(pid_t pid, unsigned long limit, bool (*wanted)(unsigned long lo
 	return n >= limit ? KILLED : 1;
 }
 
+static bool (*mode(const char *option))(const struct __ptrace_syscall_info *call)
+{
+	if (!strcmp(option, "-r"))
+		return no_read;
+	if (!strcmp(option, "-w"))
+		return changes_others;
+	return !strcmp(option, "-f") ? changes_files : NULL;
+}
+
 int main(int argc, char **argv)
 {
-	bool reads = argc > 1 && !strcmp(argv[1], "-r"), writes = argc > 1 && !strcmp(argv[1], "-w");
-	char **arguments = argv + 1 + (reads || writes);
+	bool (*wanted)(const struct __ptrace_syscall_info *call) = argc > 1 ? mode(argv[1]) : NULL;
+	char **arguments = argv + 1 + (wanted != NULL);
 	int status;
 	pid_t pid;
 
-	if (argc - (reads || writes) < 3)
+	if (argc - (wanted != NULL) < 3)
 		return 2;
 	pid = fork();
 	if (pid == 0) {
@@ -103,5 +126,5 @@ int main(int argc, char **argv)
 	}
 	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 	kill(pid, SIGCONT);
-	return trace(pid, strtoul(arguments[0], NULL, 0), writes ? changes_others : reads ? no_read : any);
+	return trace(pid, strtoul(arguments[0], NULL, 0), wanted ? wanted : any);
 }
