@@ -34,7 +34,7 @@ struct kc_error *kc_secret_new(struct kc_ctx *ctx, const char *what, const char 
 			       const char *options, struct kc_buf *secret)
 {
 	if (path && without)
-		return kc_error_new(KC_ERR_USAGE, "only one of %s", options);
+		return kc_error_new(KC_ERR_USAGE, "%s: they exclude each other", options);
 	if (path)
 		return kc_terminal_read_passphrase(path, secret);
 	if (without)

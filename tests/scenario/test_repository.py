@@ -321,7 +321,8 @@ def test_refresh_signs_only_what_is_due(deployed, later):
     first = versions(deployed)
     expect(repo(deployed, "refresh", env=later(HOUR)), DONE)
     hour = versions(deployed)
-    assert hour["timestamp.json"] >= first["timestamp.json"] + HOUR
+    # what is published several times within a second has versions that are ahead of the clock
+    assert hour["timestamp.json"] >= first["timestamp.json"] + HOUR - 10
     assert {k: v for k, v in hour.items() if k != "timestamp.json"} == {k: v for k, v in first.items() if k != "timestamp.json"}
     expect(repo(deployed, "refresh", "--all", env=later(HOUR)), DONE)
     assert len(set(versions(deployed).values())) == 1

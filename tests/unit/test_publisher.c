@@ -36,9 +36,14 @@ struct portal {
 	struct kc_error *err;
 };
 
+/* The same in each call: an archive that is made again is the same patchset. */
 static int64_t released(int level)
 {
-	return time(NULL) - 30 * DAY + level * DAY;
+	static int64_t now;
+
+	if (!now)
+		now = time(NULL);
+	return now - 30 * DAY + level * DAY;
 }
 
 /* "DIR/NAME.tar.bz2" with one patch of that level for SAMPLE_KERNEL_ID. */
