@@ -84,6 +84,15 @@ struct kc_report_count {
 };
 struct kc_error *kc_user_report_count(const struct kc_user_report *report, struct kc_report_count **counts, size_t *n);
 
+/*
+ * How far this host is: processes that have a file with a known patch, and those of them that have all these patches,
+ * at the highest level. What the blacklist names is left out.
+ */
+struct kc_report_totals {
+	uint32_t n_processes, n_patched;
+};
+void kc_user_report_totals(const struct kc_user_report *report, struct kc_report_totals *totals);
+
 KC_DEFINE_CLEANUP(kc_cleanup_user_report, struct kc_user_report *, kc_user_report_free)
 #define kc_autouserreport KC_CLEANUP(kc_cleanup_user_report)
 

@@ -286,6 +286,34 @@ struct kc_error *kc_user_report_count(const struct kc_user_report *report, struc
 	return NULL;
 }
 
+static bool is_complete(const struct kc_report_object *object)
+{
+	return is_patched(object) && !object->is_withdrawn &&
+	       (!object->available || object->level >= object->available->manifest.level);
+}
+
+void kc_user_report_totals(const struct kc_user_report *report, struct kc_report_totals *totals)
+{
+	*totals = (struct kc_report_totals){ 0 };
+	for (size_t i = 0; i < report->n_processes; i++) {
+		const struct kc_report_process *process = &report->processes[i];
+		bool has_any = false, has_all = true;
+
+		for (size_t k = 0; k < process->n_objects; k++) {
+			const struct kc_report_object *object = &process->objects[k];
+
+			if (!object->level && !object->available)
+				continue;
+			has_any = true;
+			has_all &= is_complete(object);
+		}
+		if (process->blacklisted || !has_any)
+			continue;
+		totals->n_processes++;
+		totals->n_patched += has_all;
+	}
+}
+
 static json_t *text_or_null(const char *text)
 {
 	return text ? json_text(text) : json_null();

@@ -132,6 +132,41 @@ static void what_does_not_count_keeps_a_cve_off(void **state)
 	both_cves[1] = (char *)"CVE-2026-10";
 }
 
+static void assert_totals(const struct world *world, uint32_t n_processes, uint32_t n_patched)
+{
+	struct kc_report_totals totals;
+
+	kc_user_report_totals(&world->report, &totals);
+	assert_int_equal(totals.n_processes, n_processes);
+	assert_int_equal(totals.n_patched, n_patched);
+}
+
+static void a_process_counts_when_it_has_all_that_is_known(void **state)
+{
+	struct world world;
+
+	(void)state;
+	make_world(&world);
+	assert_totals(&world, 0, 0);
+	world.objects[0] = mapped("libcrypto.so.3", CRYPTO, &world.crypto2, &world.crypto2);
+	world.objects[1] = mapped("libssl.so.3", SSL, &world.ssl1, &world.ssl1);
+	add_process(&world, 10, 0, 2);
+	assert_totals(&world, 1, 1);
+	world.objects[0] = mapped("libcrypto.so.3", CRYPTO, &world.crypto1, &world.crypto2); /* a lower level */
+	assert_totals(&world, 1, 0);
+	world.objects[0] = mapped("libcrypto.so.3", CRYPTO, &world.crypto2, NULL); /* of a patch that left the store */
+	assert_totals(&world, 1, 1);
+	world.objects[0].is_withdrawn = true;
+	assert_totals(&world, 1, 0);
+	world.objects[0] = mapped("libcrypto.so.3", CRYPTO, NULL, NULL); /* code that was left over */
+	assert_totals(&world, 1, 1);
+	world.objects[2] = mapped("libssl.so.3", SSL, NULL, &world.ssl1);
+	add_process(&world, 11, 2, 1);
+	assert_totals(&world, 2, 1);
+	world.processes[1].blacklisted = (char *)"filename:nginx"; /* nobody wants it patched */
+	assert_totals(&world, 1, 1);
+}
+
 static json_t *print_json(const struct kc_user_report *report)
 {
 	kc_autobuf struct kc_buf out = { 0 };
@@ -271,6 +306,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_count_keeps_a_cve_off),
 		cmocka_unit_test(json_of_a_patched_process_is_that_of_the_reference),
 		cmocka_unit_test(json_tells_what_is_missing_left_over_and_wrong),
+		cmocka_unit_test(a_process_counts_when_it_has_all_that_is_known),
 		cmocka_unit_test(text_says_who_is_not_patched_and_counts),
 		cmocka_unit_test(process_that_lacks_a_stored_patch_is_named),
 	};
