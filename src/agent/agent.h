@@ -19,6 +19,7 @@ enum kc_update_mode {
 struct kc_update_options {
 	struct kc_kernel_options kernel;
 	enum kc_update_mode mode;
+	bool portal_is_away; /* this run need not try to tell it anything */
 	/* One line for whoever waits, as it happens: "Downloading updates". NULL: nobody does. */
 	void (*notice)(void *data, const char *text);
 	void *data;

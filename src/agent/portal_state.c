@@ -41,6 +41,8 @@ static struct kc_error *read_members(const json_t *json, struct kc_portal_state 
 {
 	KC_TRY(read_answer(json, state));
 	state->answered_at = json_integer_value(json_object_get(json, "answered_at"));
+	if (state->answered_at < 0)
+		return kc_error_new(KC_ERR_CORRUPT, "a time before all times");
 	state->n_processes = count(json, "n_processes");
 	state->n_patched = count(json, "n_patched");
 	for (int i = 0; i < KC_N_RUN_KINDS; i++) {

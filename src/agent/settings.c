@@ -51,7 +51,7 @@ struct kc_error *kc_agent_set(struct kc_ctx *ctx, const char *patch_type, const 
 		KC_TRY(kc_config_set(ctx, "PATCH_TYPE", type));
 	if (sticky)
 		KC_TRY(kc_config_set(ctx, "STICKY_PATCH", sticky));
-	if (sticky && !strcasecmp(sticky, "KEY"))
+	if (sticky && !strcasecmp(sticky, "KEY") && !config.has_terms)
 		kc_warning(ctx,
 			   "the date comes from the key that a host is registered with: as long as this one is not "
 			   "registered, it is not updated");

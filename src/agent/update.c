@@ -9,13 +9,13 @@
 
 #include "agent/ask.h"
 #include "agent/cache.h"
+#include "agent/checkin.h"
 #include "agent/guard.h"
 #include "agent/info.h"
 #include "agent/keys.h"
 #include "agent/loaded.h"
 #include "agent/lock.h"
 #include "agent/paths.h"
-#include "agent/portal_link.h"
 #include "agent/root_file.h"
 #include "agent/step.h"
 #include "agent/sysctl.h"
@@ -85,7 +85,7 @@ struct update {
 	struct kc_state state;
 	struct kc_kernel kernel;
 	struct kc_asked asked; /* of the server, in this run; number 0: nothing */
-	bool was_asked;
+	bool was_asked, portal_is_away;
 	struct kc_level level; /* to be loaded */
 	size_t n_left_out;     /* levels that the host went down with */
 	struct kc_loaded loaded;
@@ -105,11 +105,23 @@ static bool is_automatic(const struct update *update)
 	return update->options->mode != KC_UPDATE_ASKED;
 }
 
-/* Who lives on what the host has does not ask the network for anything. */
-static void tell(const struct update *update, enum kc_checkin_event event, const struct kc_error *err)
+/* At boot there may be no network yet: the patch does not wait for it. */
+static void tell_before(struct update *update)
 {
-	if (update->options->mode != KC_UPDATE_SMART || update->config->update_policy == KC_UPDATE_REMOTE)
-		kc_portal_tell(update->ctx, update->config, event, err);
+	if (update->options->mode != KC_UPDATE_SMART && !update->portal_is_away)
+		update->portal_is_away = !kc_checkin(update->ctx, update->config, KC_CHECKIN_BEFORE);
+}
+
+/* Who lives on what the host has does not ask the network for anything. */
+static void tell_end(struct update *update, const struct kc_error *err, bool has_changed)
+{
+	const struct kc_run_end end = { .kind = KC_RUN_KERNEL, .err = err };
+	bool is_local = update->options->mode == KC_UPDATE_SMART && update->config->update_policy != KC_UPDATE_REMOTE;
+
+	if (is_local || update->portal_is_away)
+		kc_checkin_remember_end(update->ctx, &end);
+	else
+		kc_checkin_end(update->ctx, update->config, &end, has_changed);
 }
 
 static bool has_server(const struct kc_config *config)
@@ -154,6 +166,7 @@ static struct kc_error *choose_smartly(struct update *update)
 	err = ask_server(update);
 	if (!err)
 		return NULL;
+	update->portal_is_away |= kc_error_code_exit(kc_error_code(err)) == KC_EXIT_NETWORK;
 	KC_TRY(choose_from_cache(update));
 	if (!update->level.number)
 		return kc_steal(err);
@@ -375,7 +388,7 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 
 static struct kc_error *take_out(struct update *update, struct kc_update_result *result)
 {
-	tell(update, KC_CHECKIN_BEFORE, NULL);
+	tell_before(update);
 	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, &result->kernel));
 	result->was_unloaded = true;
 	result->level = 0;
@@ -404,7 +417,7 @@ static struct kc_error *load_lower(struct update *update, struct kc_update_resul
 static struct kc_error *load_chosen(struct update *update, bool is_lower, struct kc_update_result *result)
 {
 	KC_TRY(open_patch(update));
-	tell(update, KC_CHECKIN_BEFORE, NULL);
+	tell_before(update);
 	KC_TRY(is_lower ? load_lower(update, result) : load_and_record(update, &result->kernel));
 	result->was_applied = true;
 	result->level = update->level.number;
@@ -538,18 +551,16 @@ static struct kc_error *run_update(struct update *update, struct kc_update_resul
 struct kc_error *kc_agent_update(struct kc_ctx *ctx, const struct kc_config *config,
 				 const struct kc_update_options *options, struct kc_update_result *result)
 {
-	struct update update = { .ctx = ctx, .config = config, .options = options };
+	struct update update = {
+		.ctx = ctx, .config = config, .options = options, .portal_is_away = options->portal_is_away
+	};
 	kc_autoclose int lock = -1;
 	struct kc_error *err;
 
 	*result = (struct kc_update_result){ 0 };
 	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
 	err = run_update(&update, result);
-	if (err && kc_error_code(err) != KC_ERR_NOTHING)
-		tell(&update, KC_CHECKIN_FAILED, err);
-	else
-		tell(&update, result->was_applied || result->was_unloaded ? KC_CHECKIN_AFTER : KC_CHECKIN_PERIODIC,
-		     NULL);
+	tell_end(&update, err, result->was_applied || result->was_unloaded);
 	update_clear(&update);
 	return err;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What kcarectl changes: updates, unloading, and what is imported. */
 #include "agent/agent.h"
+#include "agent/checkin.h"
 #include "agent/paths.h"
-#include "agent/portal_link.h"
 #include "agent/settings.h"
 #include "cmd/kcarectl.h"
 #include "repo/metadata.h"
@@ -59,18 +59,23 @@ static struct kc_error *update(struct kc_ctx *ctx, const struct kcarectl_request
 {
 	KC_CLEANUP_CONFIG struct kc_config config = { 0 };
 	struct kc_update_result result = { 0 };
+	bool portal_is_away = false;
 	struct kc_error *err;
 
 	KC_TRY(load_config(ctx, request, &config));
 	if (request->action == KCARECTL_AUTO_UPDATE && !config.auto_update) {
 		kc_info(ctx, "AUTO_UPDATE is off in kcare.conf: nothing is done");
+		kc_checkin_unlocked(ctx, &config, KC_CHECKIN_PERIODIC); /* it is alive */
 		return NULL;
 	}
+	if (request->action != KCARECTL_SMART_UPDATE)
+		portal_is_away = !kc_checkin_for_terms(ctx, &config, request->action == KCARECTL_AUTO_UPDATE);
 	if (!*config.patch_server && request->action == KCARECTL_UPDATE)
 		print_notice(NULL, "No PATCH_SERVER is configured: taking patches from the cache");
 	err = kc_agent_update(ctx, &config,
 			      &(struct kc_update_options){ .kernel = kernel_options(request, &config),
 							   .mode = mode_of(request->action),
+							   .portal_is_away = portal_is_away,
 							   .notice = print_notice },
 			      &result);
 	if (!err || result.was_applied || result.was_unloaded)
@@ -152,7 +157,8 @@ static struct kc_error *unload(struct kc_ctx *ctx, const struct kcarectl_request
 	options = kernel_options(request, &config);
 	KC_TRY(kc_agent_unload(ctx, &options, &result));
 	puts("kcare protection disabled. Your kernel might not be safe");
-	kc_portal_tell_unlocked(ctx, &config, KC_CHECKIN_AFTER);
+	if (!err)
+		kc_checkin_unlocked(ctx, &config, KC_CHECKIN_AFTER);
 	return NULL;
 }
 

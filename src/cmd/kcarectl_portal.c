@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/checkin.h"
 #include "agent/config.h"
 #include "agent/doctor.h"
 #include "agent/lock.h"
@@ -18,7 +19,7 @@
 #include "cmd/systemd.h"
 #include "repo/metadata.h"
 
-enum { RETRY_FIRST_S = 30, RETRY_LAST_S = 1800 };
+enum { RETRY_FIRST_S = 5, RETRY_LAST_S = 1800 };
 
 /* ---- register ---- */
 
@@ -54,7 +55,7 @@ static struct kc_error *register_host(struct kc_ctx *ctx, const struct kcarectl_
 	KC_TRY(request->autoretry ? register_until_it_works(ctx, config, request->path)
 				  : kc_portal_register(ctx, config, request->path));
 	puts("Server Registered");
-	kc_portal_tell_unlocked(ctx, config, KC_CHECKIN_PERIODIC);
+	kc_checkin_unlocked(ctx, config, KC_CHECKIN_PERIODIC);
 	return NULL;
 }
 
@@ -110,7 +111,7 @@ static struct kc_error *set_tags(struct kc_ctx *ctx, const char *tags)
 	KC_TRY(kc_config_set(ctx, "TAGS", *tags ? tags : NULL));
 	puts(*tags ? "The tags were set" : "The tags were removed");
 	KC_TRY(kc_config_load(ctx, &config));
-	kc_portal_tell(ctx, &config, KC_CHECKIN_PERIODIC, NULL);
+	kc_checkin(ctx, &config, KC_CHECKIN_PERIODIC);
 	return NULL;
 }
 
@@ -185,10 +186,11 @@ void kcarectl_check_in_later(struct kc_ctx *ctx)
 	if (err || !program || !kc_identity_is_registered(&identity))
 		return;
 	err = systemd_is_here(&is_systemd);
-	/* what a unit starts ends with it */
+	/* what a unit starts ends with it; and to wait for another one would hold up a boot for ever */
 	if (!err && is_systemd &&
 	    !kc_process_run(&(struct kc_process){ .argv = (const char *const[]){ "systemd-run", "--quiet", "--collect",
-										 program, "--check-in-later", NULL } },
+										 "--no-block", program,
+										 "--check-in-later", NULL } },
 			    &code) &&
 	    !code)
 		return;
@@ -209,7 +211,7 @@ struct kc_error *kcarectl_portal(struct kc_ctx *ctx, const struct kcarectl_reque
 	if (request->action == KCARECTL_TAG)
 		return set_tags(ctx, request->tags);
 	if (request->action == KCARECTL_CHECK_IN_LATER)
-		return kc_portal_check_in_later(ctx);
+		return kc_checkin_later(ctx);
 	KC_TRY(kc_config_load(ctx, &config));
 	switch (request->action) {
 	case KCARECTL_REGISTER:

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "agent/checkin.h"
 #include "agent/lock.h"
 #include "agent/paths.h"
 #include "apply/user_server.h"
@@ -87,21 +88,27 @@ static struct kc_error *refresh(struct kc_ctx *ctx, const struct kc_config *conf
 
 /* ---- from the folder into processes ---- */
 
-static struct kc_error *print_applied(struct kc_ctx *ctx, const struct libcare_switch *run, size_t n_done,
-				      size_t *n_applied)
+/* What a run came to. */
+struct applied {
+	size_t n_done, n_applied;
+	struct kc_report_totals totals;
+};
+
+static struct kc_error *print_applied(struct kc_ctx *ctx, const struct libcare_switch *run, struct applied *applied)
 {
 	kc_autouserreport struct kc_user_report *report = NULL;
 	kc_autofree struct kc_report_count *counts = NULL;
 	size_t n = 0;
 
 	KC_TRY(libcare_report_collect(ctx, &run->host, &run->targets, &report));
+	kc_user_report_totals(report, &applied->totals);
 	KC_TRY(kc_user_report_count(report, &counts, &n));
 	for (size_t i = 0; i < n; i++)
-		*n_applied += counts[i].n_processes;
-	if (*n_applied)
+		applied->n_applied += counts[i].n_processes;
+	if (applied->n_applied)
 		printf("The patches have been successfully applied to %zu newly discovered processes. The overall "
 		       "amount of applied patches is %zu.\n",
-		       n_done, *n_applied);
+		       applied->n_done, applied->n_applied);
 	for (size_t i = 0; i < n; i++)
 		printf("Object `%s` is patched for %zu processes.\n", counts[i].name, counts[i].n_processes);
 	return NULL;
@@ -118,23 +125,24 @@ static struct kc_error *load_folder(struct kc_ctx *ctx, struct libcare_host *hos
 	return *exists ? libcare_host_load(ctx, dir, host) : NULL;
 }
 
-static struct kc_error *apply(struct kc_ctx *ctx, struct kc_terminal *terminal, bool is_automatic)
+static struct kc_error *apply(struct kc_ctx *ctx, struct kc_terminal *terminal, bool is_automatic,
+			      struct applied *applied)
 {
 	KC_CLEANUP_LIBCARE_SWITCH struct libcare_switch run = { .wait_ms = LIBCARE_WAIT_MS };
 	struct libcare_outcome outcome = { 0 };
-	size_t n_applied = 0;
-	bool exists;
+	bool exists = false;
 
 	KC_TRY(load_folder(ctx, &run.host, &exists));
 	if (exists) {
 		KC_TRY(libcare_targets_parse(ctx, "all", &run.targets));
 		libcare_switch_all(ctx, terminal, &run, NULL, libcare_patch_process, &outcome);
+		applied->n_done = outcome.n_done;
 		if (libcare_outcome_matters(&outcome))
 			KC_TRY(libcare_host_update_cvelist(ctx, &run.host));
-		KC_TRY(print_applied(ctx, &run, outcome.n_done, &n_applied));
+		KC_TRY(print_applied(ctx, &run, applied));
 	}
 	KC_TRY(libcare_outcome_attention(&outcome, "patched"));
-	if (n_applied)
+	if (applied->n_applied)
 		puts("Userspace patches are applied.");
 	else if (!outcome.n_done && !is_automatic)
 		return kc_error_new(KC_ERR_NOTHING, "there are no patches for what runs here");
@@ -174,11 +182,27 @@ static struct kc_error *read_kinds(const struct kcarectl_request *request, const
 	return NULL;
 }
 
+static void tell_portal(struct kc_ctx *ctx, const struct kc_config *config, bool is_away, const struct applied *applied,
+			const struct kc_error *err)
+{
+	const struct kc_run_end end = { .kind = KC_RUN_USERSPACE,
+					.err = err,
+					.n_processes = applied->totals.n_processes,
+					.n_patched = applied->totals.n_patched };
+
+	fflush(stdout);
+	if (is_away)
+		kc_checkin_remember_end(ctx, &end);
+	else
+		kc_checkin_end(ctx, config, &end, applied->n_done > 0);
+}
+
 static struct kc_error *update(struct kc_ctx *ctx, struct kc_terminal *terminal, const struct kcarectl_request *request,
-			       const struct kc_config *config)
+			       const struct kc_config *config, bool portal_is_away)
 {
 	struct kc_userspace_options options = { .is_automatic = request->is_automatic };
-	struct kc_error *refreshed, *applied;
+	struct kc_error *refreshed, *err;
+	struct applied applied = { 0 };
 	kc_autoclose int lock = -1;
 	bool is_changed = false;
 
@@ -187,16 +211,19 @@ static struct kc_error *update(struct kc_ctx *ctx, struct kc_terminal *terminal,
 	refreshed = refresh(ctx, config, &options, &is_changed);
 	if (request->action == KCARECTL_LIB_UPDATE)
 		refreshed = forgive_network(ctx, refreshed);
-	applied = apply(ctx, terminal, request->is_automatic);
+	err = apply(ctx, terminal, request->is_automatic, &applied);
 	if (is_changed)
 		reload_server(ctx);
-	return combine(terminal, refreshed, applied);
+	err = combine(terminal, refreshed, err);
+	tell_portal(ctx, config, portal_is_away, &applied, err);
+	return err;
 }
 
 static struct kc_error *load_and_update(struct kc_ctx *ctx, struct kc_terminal *terminal,
 					const struct kcarectl_request *request)
 {
 	KC_CLEANUP_CONFIG struct kc_config config = { 0 };
+	bool portal_is_away;
 
 	KC_TRY(kc_config_load(ctx, &config));
 	if (request->prefix)
@@ -204,10 +231,12 @@ static struct kc_error *load_and_update(struct kc_ctx *ctx, struct kc_terminal *
 	if (request->is_automatic && (!config.auto_update || config.libcare_disabled)) {
 		kc_info(ctx, "%s in kcare.conf: nothing is done",
 			config.auto_update ? "LIBCARE_DISABLED is on" : "AUTO_UPDATE is off");
+		kc_checkin_unlocked(ctx, &config, KC_CHECKIN_PERIODIC); /* it is alive */
 		return NULL;
 	}
 	KC_TRY(kc_userspace_check_enabled(&config));
-	return update(ctx, terminal, request, &config);
+	portal_is_away = !kc_checkin_for_terms(ctx, &config, request->is_automatic);
+	return update(ctx, terminal, request, &config, portal_is_away);
 }
 
 /* ---- what is in processes ---- */

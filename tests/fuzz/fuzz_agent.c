@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fuzz target of the files that root obeys: kcare.conf (read, rewritten, and read again), sysctl.conf, state.json and
- * the crash guard's marker; of the userspace folder its state.json and `withdrawn`. The first byte chooses.
+ * the crash guard's marker; of the userspace folder its state.json and `withdrawn`; systemid and portal.json. The first
+ * byte chooses.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 
 #include "agent/config.h"
 #include "agent/guard.h"
+#include "agent/identity.h"
+#include "agent/portal_state.h"
 #include "agent/sysctl.h"
 #include "agent/userspace_current.h"
 
@@ -116,6 +119,28 @@ static void fuzz_withdrawn(const char *text, size_t size)
 			abort();
 }
 
+/* What is accepted can be sent to the portal, and is not registered only by half. */
+static void fuzz_identity(const char *text, size_t size)
+{
+	KC_CLEANUP_IDENTITY struct kc_identity identity = { 0 };
+	kc_autoerror struct kc_error *err = kc_identity_parse("fuzz", text, size, &identity);
+	kc_autobuf struct kc_buf out = { 0 };
+
+	if (!err && kc_identity_is_registered(&identity) &&
+	    (!*identity.key || kc_credentials_encode(&identity.credentials, &out)))
+		abort();
+}
+
+static void fuzz_portal_state(const char *text, size_t size)
+{
+	KC_CLEANUP_PORTAL_STATE struct kc_portal_state state = { 0 };
+	kc_autobuf struct kc_buf out = { 0 };
+
+	if (kc_portal_state_parse(text, size, &state) || state.answered_at < 0 ||
+	    kc_checkin_answer_encode(&state.answer, &out))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -135,6 +160,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'm':
 		fuzz_marker(text, size - 1);
+		break;
+	case 'i':
+		fuzz_identity(text, size - 1);
+		break;
+	case 'p':
+		fuzz_portal_state(text, size - 1);
 		break;
 	case 'u':
 		fuzz_current(text, size - 1);

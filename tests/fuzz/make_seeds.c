@@ -241,6 +241,13 @@ static void write_agent(const char *dir)
 	write_text_seed(
 		dir, "agent", "withdrawn",
 		"w# comment\n0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef 0123456789abcdef\n");
+	write_text_seed(dir, "agent", "identity",
+			"iserver_id=kA3456789012345f\nkey=abc\nsecret="
+			"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\ninstance=b\nmachine=00\n");
+	write_text_seed(
+		dir, "agent", "portal",
+		"p{\"document\":\"kcare-portal-1\",\"answer\":{\"nonce\":\"0123456789abcdef0123456789abcdef\","
+		"\"terms\":{\"feed\":\"main\"}},\"answered_at\":5,\"kernel_error\":\"x: y\",\"n_processes\":3}");
 	write_text_seed(dir, "agent", "sysctl", "y -net.ipv4.conf.eth0/1.forwarding = 1 2\t3 ");
 }
 

@@ -2,13 +2,16 @@
 """Hosts and their portal: registering, checking in, copies of hosts, keys with terms; and a portal that is not well."""
 import http.server
 import json
+import os
 import shutil
+import subprocess
 import threading
+import time
 
 import pytest
 
-import lab
-from lab import DONE
+from hosts import box  # noqa: F401 (fixture)
+from lab import DONE, INPUT, NETWORK, NOTHING, REFUSED, USAGE
 from portal import Portal
 from publishing import kernel_patch
 from test_eportald import make_host
@@ -46,6 +49,19 @@ def servers(portal):
 
 # ------------------------------------------------------------------------------------------------------------ registering
 
+@pytest.mark.parametrize("arguments", [["--register"], ["--register", ""], ["--register-autoretry"], ["--tag"],
+                                       ["--register-autoretry", "--info"], ["--register", "K", "--unregister"]])
+def test_what_does_not_go_together(host, arguments):
+    result = host.kcarectl(*arguments)
+    assert result.code == USAGE and len(result.err.splitlines()) == 1, result
+
+
+def test_without_a_portal(host):
+    host.configure(PATCH_SERVER=None)
+    result = host.kcarectl("--register", "KEY")
+    assert result.code == INPUT and "bad-config: no portal is configured" in result.err, result
+
+
 def test_a_host_registers(portal, key, host):
     result = host.kcarectl("--register", key)
     assert result.code == DONE and result.out == "Server Registered\n", result
@@ -81,6 +97,39 @@ def test_unknown_keys_and_the_limit(portal, key, host, tmp_path):
         assert a_host(portal, tmp_path, name).kcarectl("--register", key).code == DONE
     result = host.kcarectl("--register", key, "--register-autoretry")
     assert result.code == 5 and "key-limit-reached: " in result.err, "what will not get better is not tried again"
+
+
+def test_it_tries_again_until_the_portal_is_there(portal, key, host):
+    port = portal.port
+    portal.stop()
+    program = host.build / "src/cmd/kcarectl"
+    with subprocess.Popen([program, "--register", key, "--register-autoretry"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=dict(os.environ, KCARE_ROOT=str(host.root)), text=True) as trying:
+        first = trying.stderr.readline()
+        assert "trying again in 5 s: " in first and "Failed to connect" in first, first
+        assert trying.poll() is None
+        portal.start(f"127.0.0.1:{port}")
+        assert trying.wait(60) == DONE and trying.stdout.read() == "Server Registered\n"
+    assert list(servers(portal)) == [systemid(host)["server_id"]]
+
+
+def test_another_key_leaves_the_one_of_before(portal, key, host):
+    other = portal.must("key", "-a").out.strip()
+    host.kcarectl("--register", key)
+    result = host.kcarectl("--register", other)
+    assert result.code == DONE and not result.err, result
+    listed = servers(portal)
+    assert list(listed) == [systemid(host)["server_id"]] and listed[systemid(host)["server_id"]]["key"] == other
+
+
+def test_unregistering_does_not_wait_for_long(portal, key, host):
+    """A package that is removed calls it."""
+    host.kcarectl("--register", key)
+    with Stranger(lambda path, message: time.sleep(30)) as stranger:
+        host.configure(REGISTRATION_URL=stranger.url)
+        result = host.kcarectl("--unregister")
+        assert result.code == NETWORK and result.seconds < 15 and len(stranger.said) == 1, result
+    assert (host.etc / "systemid").exists(), "it is still registered"
 
 
 def test_the_same_machine_again(portal, key, host):
@@ -130,6 +179,23 @@ def test_a_copied_host_is_told_from_its_original(portal, key, host, tmp_path):
     assert set(servers(portal)) == {original, systemid(copy)["server_id"]}
 
 
+def test_a_copy_that_made_its_own_machine_id(portal, key, host, tmp_path):
+    """It is noticed before the portal is asked: its first check-in is its own."""
+    host.kcarectl("--register", key)
+    original = systemid(host)["server_id"]
+    portal.must("server", "tag", original, "rack:7")
+    copy = a_host(portal, tmp_path, "copy")
+    machine_id = (copy.root / "etc/machine-id").read_text()
+    shutil.rmtree(copy.root)
+    shutil.copytree(host.root, copy.root)
+    (copy.root / "etc/machine-id").write_text(machine_id)
+    check_in(copy)
+    check_in(host)
+    assert systemid(host)["server_id"] == original != systemid(copy)["server_id"]
+    listed = servers(portal)
+    assert set(listed) == {original, systemid(copy)["server_id"]} and listed[original]["tags"] == "rack:7"
+
+
 def test_a_portal_that_lost_the_host(portal, key, host):
     """Restored from before it registered, say: it registers again with the key that it has."""
     host.kcarectl("--register", key)
@@ -175,6 +241,13 @@ def test_the_sticky_date_of_the_key(portal, key, host):
     portal.must("key", "-c", "--sticky", "yesterday", key)
     check_in(host)
     assert "level 2" in host.kcarectl("--check").out
+    # somebody who asks gets the date as it is now, and so does a timer
+    portal.must("key", "-c", "--sticky", "2026-11-10", key)
+    result = host.kcarectl("--update", "-v")
+    assert "Downloading" not in result.out or "level 1" in host.kcarectl("--check").out, result
+    assert json.loads((host.cache / "portal.json").read_text())["answer"]["terms"]["sticky"] == "2026-11-10"
+    portal.must("key", "-c", "--sticky", "yesterday", key)
+    check_in(host)
     # gone: what it said last still counts
     portal.stop()
     assert host.kcarectl("--auto-update").code != DONE
@@ -207,18 +280,23 @@ def test_a_report_that_cannot_be_sent(portal, host):
 # ------------------------------------------------------------------------------------------------- a portal that is not well
 
 class Stranger:
-    """Answers every POST with the same thing."""
+    """A portal that is none. `answer(path, message)` gives (status, body) or (status, body, headers); anything else: none."""
 
-    def __init__(self, status, body, headers=()):
+    def __init__(self, answer):
         stranger = self
-        self.asked = 0
+        self.said = []  # (path, message)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                stranger.asked += 1
-                self.rfile.read(int(self.headers["Content-Length"]))
+                message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                stranger.said.append((self.path.rsplit("/", 1)[1], message))
+                made = answer(*stranger.said[-1])
+                if not made:
+                    self.close_connection = True
+                    return
+                status, body, *headers = made
                 self.send_response(status)
-                for name, value in headers:
+                for name, value in headers[0] if headers else ():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -238,19 +316,36 @@ class Stranger:
         self.server.shutdown()
         self.server.server_close()
 
+    def events(self):
+        """What was checked in since the last call: [("periodic", message)]."""
+        said, self.said = self.said, []
+        return [(message["event"], message) for path, message in said if path == "checkin"]
+
+
+def good(path, message):
+    """The least that a portal must say."""
+    if path == "register":
+        return 200, json.dumps({"server_id": "A" * 16, "secret": "0" * 64, "nonce": "1" * 32}).encode()
+    return 200, json.dumps({"nonce": f"{int(message['nonce'], 16) + 1:032x}"} if path == "checkin" else {}).encode()
+
+
+def error(name, status=400):
+    return lambda path, message: (status, json.dumps({"error": name, "message": f"because of {name}"}).encode())
+
 
 @pytest.mark.parametrize("status, body, code, says", [
-    (200, b"", 6, ""),
-    (200, b"{}", 6, "server_id"),
-    (200, b'{"server_id": 5}', 6, "server_id"),
-    (200, b"<html>It works!</html>", 6, ""),
+    (200, b"", 8, "are REGISTRATION_URL or PATCH_SERVER in kcare.conf right?"),
+    (200, b"{}", 8, "server_id: missing"),
+    (200, b'{"server_id": 5}', 8, "server_id: must be a text"),
+    (200, b"<html>It works!</html>", 8, "not JSON"),
+    (200, b"x" * 70000, 6, "over-limit"),
     (404, b"not here", 8, "is its URL right?"),
     (400, b'{"error":"invalid-key","message":"no"}', 5, "invalid-key: no"),
     (400, b'{"error":"from-the-future","message":"what"}', 8, "from-the-future"),
     (500, b'{"error":"database","message":"disk full"}', 1, "disk full"),
 ])
 def test_strange_answers(portal, host, status, body, code, says):
-    with Stranger(status, body) as stranger:
+    with Stranger(lambda path, message: (status, body)) as stranger:
         host.configure(REGISTRATION_URL=stranger.url)
         result = host.kcarectl("--register", "KEY")
         assert result.code == code and says in result.err and len(result.err.splitlines()) == 1, result
@@ -261,17 +356,160 @@ def test_one_version_apart(portal, key, host):
     """Members that this version does not know are nobody's business."""
     answer = portal.register(key, future={"a": [1, 2]}, more="text")
     assert answer.status == 200, answer
-    with Stranger(200, json.dumps({"server_id": "A" * 16, "secret": "0" * 64, "nonce": "1" * 32, "terms": {"feed": "main"},
-                                   "future": True}).encode()) as stranger:
+    older = {"server_id": "A" * 16, "secret": "0" * 64, "nonce": "1" * 32}
+    for said in (older, {**older, "terms": {"feed": "main", "colour": 7}, "future": True}):
+        with Stranger(lambda path, message: (200, json.dumps(said).encode())) as stranger:
+            host.configure(REGISTRATION_URL=stranger.url)
+            assert host.kcarectl("--register", "KEY").code == DONE
+            assert [path for path, _ in stranger.said] == ["register", "checkin"]
+
+
+@pytest.fixture
+def followed(portal, host):
+    """A host whose check-ins go to a stand-in; its patches come from the portal. Yields (host, stranger)."""
+    with Stranger(good) as stranger:
         host.configure(REGISTRATION_URL=stranger.url)
         assert host.kcarectl("--register", "KEY").code == DONE
+        stranger.said = []
+        yield host, stranger
 
 
-def test_a_portal_that_is_away_stops_nothing(portal, key, host):
+def test_what_is_told_and_when(portal, followed):
+    host, stranger = followed
+    assert host.kcarectl("--auto-update").code == NOTHING  # no patch for this kernel: that is well
+    (event, message), = stranger.events()
+    assert event == "periodic" and "last_error" not in message
+    assert message["server_id"] == "A" * 16 and message["release"] == os.uname().release and message["feed"] == "main"
+    assert message["distro"] and message["machine"] == "x86_64" and message["uptime_s"] > 0 and message["libcare_is_enabled"]
+    host.configure(AUTO_UPDATE="NO")
+    assert host.kcarectl("--auto-update").code == DONE
+    assert [event for event, _ in stranger.events()] == ["periodic"], "it is alive"
+    host.configure(AUTO_UPDATE=None)
+    # a patch that no kernel takes: before it is tried, and when it failed
     portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
-    host.kcarectl("--register", key)
-    with Stranger(503, b"{}", [("Retry-After", "100")]) as stranger:
+    failed = host.kcarectl("--auto-update")
+    assert failed.code == REFUSED
+    (before, _), (after, message) = stranger.events()
+    assert (before, after) == ("before", "failed") and message["last_error"] in failed.err
+    # who asks gets the terms as they are now
+    assert host.kcarectl("--update").code == REFUSED
+    assert [event for event, _ in stranger.events()] == ["periodic", "before", "failed"]
+    # looking is nobody's business
+    for option in ("--check", "--status", "--info"):
+        host.kcarectl(option)
+    assert not stranger.events()
+    # the boot does not wait for anybody before it patches
+    assert host.kcarectl("--smart-update").code == REFUSED
+    assert [event for event, _ in stranger.events()] == ["failed"]
+    host.configure(UPDATE_POLICY="LOCAL")
+    assert host.kcarectl("--smart-update").code == REFUSED
+    assert not stranger.events()
+    # what is known goes with whatever is told next
+    host.kcarectl("--tag", "env:prod")
+    (event, message), = stranger.events()
+    assert (event, message["tags"]) == ("periodic", "env:prod") and message["last_error"] in failed.err
+    host.kcarectl("--unload")
+    assert not stranger.events(), "there was nothing to unload"
+
+
+def test_runs_for_processes(portal, followed, box):
+    """In a box: what runs here otherwise is nobody's business."""
+    host, stranger = followed
+    result = host.kcarectl("--userspace-update", "--auto", prefix=box.enter)
+    assert result.code == DONE, result
+    (event, message), = stranger.events()
+    assert event == "periodic" and "last_error" not in message
+    port = portal.port
+    portal.stop()
+    failed = host.kcarectl("--userspace-update", "--auto", prefix=box.enter)
+    assert failed.code == NETWORK, failed
+    (event, message), = stranger.events()
+    assert event == "failed" and message["last_error"].startswith("network: ")
+    # a run of the other kind does not make it forgotten
+    portal.start(f"127.0.0.1:{port}")
+    assert host.kcarectl("--auto-update").code == NOTHING
+    (event, message), = stranger.events()
+    assert event == "periodic" and message["last_error"].startswith("network: ")
+    host.kcarectl("--disable-libcare")
+    assert host.kcarectl("--userspace-update", "--auto").code == DONE
+    (event, message), = stranger.events()
+    assert event == "periodic" and "libcare_is_enabled" not in message
+
+
+SOON = """#define _GNU_SOURCE
+#include <time.h>
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *pause, struct timespec *left)
+{
+	(void)clock; (void)flags; (void)left;
+	return pause->tv_sec == 60 || pause->tv_sec == 240 || pause->tv_sec == 600 ? 0 : 22;
+}
+"""
+
+
+def test_it_is_alive_later(followed, tmp_path):
+    host, stranger = followed
+    (tmp_path / "soon.c").write_text(SOON)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "soon.so", tmp_path / "soon.c"], check=True)
+    result = host.kcarectl("--check-in-later", env={"LD_PRELOAD": str(tmp_path / "soon.so"),
+                                                    "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    assert result.code == DONE, result
+    assert [event for event, _ in stranger.events()] == ["later"] * 3
+
+
+@pytest.mark.parametrize("name", ["cloned-server", "unknown-server"])
+def test_a_portal_that_never_knows_us(portal, host, name):
+    """Once in a run, not for ever."""
+    forgetful = error(name, 409)
+    with Stranger(lambda path, message: (good if path == "register" else forgetful)(path, message)) as stranger:
         host.configure(REGISTRATION_URL=stranger.url)
-        result = check_in(host)
-        assert result.seconds < 20 and "the portal was not told" in result.err, result
-        assert stranger.asked < 5
+        assert host.kcarectl("--register", "KEY").code == DONE
+        stranger.said = []
+        result = host.kcarectl("--auto-update")
+        assert result.code == NOTHING and f"warning: the portal was not told: because of {name}" in result.err, result
+        assert [path for path, _ in stranger.said] == ["checkin", "register", "checkin"]
+
+
+def test_a_key_that_is_over(portal, host):
+    with Stranger(lambda path, message: error("key-ended", 403)(path, message) if path == "register" and stranger.over
+                  else good(path, message)) as stranger:
+        stranger.over = False
+        host.configure(REGISTRATION_URL=stranger.url)
+        assert host.kcarectl("--register", "KEY").code == DONE
+        before = systemid(host)
+        (host.cache / "portal.json").unlink()
+        stranger.over = True
+        result = host.kcarectl("--auto-update")
+        assert result.code == NOTHING and "because of key-ended" in result.err, result
+        assert systemid(host) == before, "it keeps what it has"
+
+
+@pytest.mark.parametrize("answer", [lambda path, message: (503, b"{}", [("Retry-After", "100")]),
+                                    lambda path, message: time.sleep(30), lambda path, message: None,
+                                    lambda path, message: (200, b"\xff\xfe garbage")],
+                         ids=["busy", "silent", "closed", "garbage"])
+def test_a_portal_that_is_not_well_stops_nothing(portal, followed, answer):
+    host, stranger = followed
+    portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
+    with Stranger(answer) as other:
+        host.configure(REGISTRATION_URL=other.url)
+        result = host.kcarectl("--update")
+        assert result.code == REFUSED and "Downloading" in result.out, result
+        assert "portal" not in result.err and result.seconds < 15, result
+        assert len(other.said) == 1, "once in a run is enough"
+        verbose = host.kcarectl("--auto-update", "-v")
+        assert verbose.code == REFUSED and "the portal was not told" in verbose.err, verbose
+    host.configure(REGISTRATION_URL=stranger.url)
+    host.kcarectl("--auto-update")
+    assert [event for event, _ in stranger.events()] == ["before", "failed"]
+
+
+def test_what_a_hostile_portal_says_is_plain(portal, host):
+    hostile = "\x1b[2J\u202e"
+    with Stranger(lambda path, message: (200, json.dumps({"key": f"abc{hostile}\ndef"}).encode())) as stranger:
+        host.configure(REGISTRATION_URL=stranger.url)
+        result = host.kcarectl("--doctor")
+        assert result.code == DONE and "Key: abc?[2J??def\n" in result.out, result
+    with Stranger(error(hostile)) as stranger:
+        host.configure(REGISTRATION_URL=stranger.url)
+        result = host.kcarectl("--register", "KEY")
+        assert result.code == NETWORK and "\x1b" not in result.err and len(result.err.splitlines()) == 1, result

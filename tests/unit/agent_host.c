@@ -34,6 +34,22 @@ void agent_host_close(struct agent_host *host)
 	kc_tree_remove(host->root);
 }
 
+int agent_host_set_up(void **state)
+{
+	struct agent_host *host = malloc(sizeof(*host));
+
+	agent_host_open(host);
+	*state = host;
+	return 0;
+}
+
+int agent_host_tear_down(void **state)
+{
+	agent_host_close(*state);
+	free(*state);
+	return 0;
+}
+
 char *agent_host_path(const struct agent_host *host, const char *fixed)
 {
 	char *path;

@@ -16,6 +16,9 @@ struct agent_host {
 
 void agent_host_open(struct agent_host *host);
 void agent_host_close(struct agent_host *host);
+/* For cmocka: `*state` is a host of the test's own. */
+int agent_host_set_up(void **state);
+int agent_host_tear_down(void **state);
 /* The path below the root (caller frees). */
 char *agent_host_path(const struct agent_host *host, const char *fixed);
 /* Writes a file there, with its folder. */

@@ -38,22 +38,6 @@
 
 enum { NOBODY = 65534 };
 
-static int set_up(void **state)
-{
-	struct agent_host *host = malloc(sizeof(*host));
-
-	agent_host_open(host);
-	*state = host;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	agent_host_close(*state);
-	free(*state);
-	return 0;
-}
-
 static struct kc_level level_of(const char *type, uint32_t number, const char *hash)
 {
 	struct kc_level level = { .kernel_id = KERNEL_ID, .number = number };
@@ -675,7 +659,7 @@ static void folders_of_others_are_refused(void **state)
 	assert_kc_error(kc_agent_lock(0, &fd), KC_ERR_PERMISSION, "remove it");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, agent_host_set_up, agent_host_tear_down)
 
 int main(void)
 {

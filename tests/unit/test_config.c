@@ -18,22 +18,6 @@
 #define CONFIG "/etc/sysconfig/kcare/kcare.conf"
 #define SYSCTL "/etc/sysconfig/kcare/sysctl.conf"
 
-static int set_up(void **state)
-{
-	struct agent_host *host = malloc(sizeof(*host));
-
-	agent_host_open(host);
-	*state = host;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	agent_host_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void parse(struct agent_host *host, const char *text, struct kc_config *config)
 {
 	kc_autoerror struct kc_error *err = kc_config_parse(host->ctx, "kcare.conf", text, strlen(text), config);
@@ -458,7 +442,7 @@ static void bad_sysctls_warn(void **state)
 	assert_string_equal(host->log.data, expected.data);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, agent_host_set_up, agent_host_tear_down)
 
 int main(void)
 {
