@@ -306,8 +306,9 @@ static void judge(struct exchange *exchange, CURLcode code)
 		return;
 	if (exchange->has_head &&
 	    (!exchange->is_wanted || (code == CURLE_OK && end->status != 200 && end->status != 206)))
-		kc_fetch_end_set(end, end->status == 416 && !exchange->request->is_post ? KC_FETCH_BAD_RANGE : KC_FETCH_STATUS,
-				 "the server answers %u", end->status);
+		kc_fetch_end_set(
+			end, end->status == 416 && !exchange->request->is_post ? KC_FETCH_BAD_RANGE : KC_FETCH_STATUS,
+			"the server answers %u", end->status);
 	else if (code != CURLE_OK)
 		kc_fetch_end_set(end, outcome_of_failure(exchange->curl, code), "%s", describe(exchange, code));
 }
