@@ -108,9 +108,11 @@ static void answered(void *data, const struct kc_http_request *request, unsigned
 	kc_metrics_request(&portal->metrics, status, duration_us, n_bytes);
 	if (status == 401)
 		portal->metrics.auth_failures++;
-	kc_info(portal->ctx, "%s %s %s %u %llu bytes %llu us%s%s", kc_http_address(request), kc_http_method(request),
-		kc_http_path(request), status, (unsigned long long)n_bytes, (unsigned long long)duration_us,
-		*user ? " " : "", user);
+	/* what hosts fetch, they fetch in thousands: a web server's log would be larger than what it serves */
+	kc_log(portal->ctx, kc_http_route_of(request) ? KC_LOG_INFO : KC_LOG_DEBUG,
+	       "%s %s %s %u %llu bytes %llu us%s%s", kc_http_address(request), kc_http_method(request),
+	       kc_http_path(request), status, (unsigned long long)n_bytes, (unsigned long long)duration_us,
+	       *user ? " " : "", user);
 }
 
 /* ---- start ---- */

@@ -160,9 +160,12 @@ static void test_where_to_listen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses_are_read),	cmocka_unit_test(test_other_texts_are_none),
-		cmocka_unit_test(test_networks_have_addresses), cmocka_unit_test(test_wrong_networks_are_named),
-		cmocka_unit_test(test_ipv6_is_counted_by_network), cmocka_unit_test(test_loopback),
+		cmocka_unit_test(test_addresses_are_read),
+		cmocka_unit_test(test_other_texts_are_none),
+		cmocka_unit_test(test_networks_have_addresses),
+		cmocka_unit_test(test_wrong_networks_are_named),
+		cmocka_unit_test(test_ipv6_is_counted_by_network),
+		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_where_to_listen),
 	};
 

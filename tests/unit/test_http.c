@@ -366,7 +366,8 @@ static void test_chunked_bodies(void **state)
 		assert_int_equal(reply.status, 200);
 		assert_string_equal(reply.body, "11:hello world");
 	}
-	http_send(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n%01001d\r\n0\r\n\r\n", 0);
+	http_send(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n%01001d\r\n0\r\n\r\n",
+		  0);
 	{
 		HTTP_CLEANUP_REPLY struct http_reply reply = http_receive(fd, false);
 
@@ -527,8 +528,9 @@ static void test_pipelining(void **state)
 	int fd = http_connect(host);
 
 	for (int i = 0; i < 50; i++)
-		http_send(fd, "GET /parts/%d HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n"
-			      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
+		http_send(fd,
+			  "GET /parts/%d HTTP/1.1\r\nHost: x\r\n\r\nGET /later HTTP/1.1\r\nHost: x\r\n\r\n"
+			  "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
 			  i);
 	for (int i = 0; i < 150; i++) {
 		HTTP_CLEANUP_REPLY struct http_reply reply = http_receive(fd, false);
@@ -616,8 +618,8 @@ static void test_address_of_the_client(void **state)
 	assert_http(host, "GET /hello", "", "", 200, "from 127.0.0.1");
 	assert_http(host, "GET /hello", "X-Forwarded-For: 192.0.2.1\r\n", "", 200, "from 192.0.2.1");
 	assert_http(host, "GET /hello", "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\n", "", 200, "from 192.0.2.1");
-	assert_http(host, "GET /hello", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.1 , 10.1.2.3\r\n", "", 200,
-		    "from 192.0.2.1");
+	assert_http(host, "GET /hello", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.1 , 10.1.2.3\r\n", "",
+		    200, "from 192.0.2.1");
 	assert_http(host, "GET /hello", "X-Forwarded-For: [2001:db8::1]:99\r\n", "", 200, "from 2001:db8::1");
 	assert_http(host, "GET /hello", "X-Forwarded-For: 192.0.2.1, unknown\r\n", "", 200, "from 127.0.0.1");
 	assert_http(host, "GET /hello", "X-Forwarded-For: 10.0.0.7\r\n", "", 200, "from 10.0.0.7");
@@ -709,7 +711,8 @@ static void test_too_many_from_one_address(void **state)
 		http_send(fds[i], "GET /hold HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n");
 	}
 	wait_for_held(2);
-	assert_http(host, "GET /hello", "X-Forwarded-For: 192.0.2.1\r\n", "", 429, "too many requests at a time from 192");
+	assert_http(host, "GET /hello", "X-Forwarded-For: 192.0.2.1\r\n", "", 429,
+		    "too many requests at a time from 192");
 	assert_http(host, "GET /hello", "X-Forwarded-For: 192.0.2.2\r\n", "", 200, "from 192.0.2.2");
 	release_held();
 	for (int i = 0; i < 2; i++) {

@@ -17,7 +17,9 @@
 #include "portal/http/static_cache.h"
 
 enum {
-	IN_MEMORY_MAX = 64 << 10,
+	/* libmicrohttpd sends files in pieces of 128 KiB, and looks for other events between them: what is sent often
+	 * is better off in memory */
+	IN_MEMORY_MAX = 1 << 20,
 	CHECK_FOLDER_MS = 500,
 };
 
@@ -85,11 +87,13 @@ static void leave_folder(struct kc_http_static *files)
 	pthread_rwlock_unlock(&files->lock);
 }
 
+#define FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+
 /* Paths and links that lead out of the folder are errors, EXDEV. -errno. */
 static int open_beneath(int dir, const char *path, int flags)
 {
 	struct open_how how = {
-		.flags = (uint64_t)flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.flags = (uint64_t)flags | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
@@ -170,6 +174,7 @@ static struct kc_error *prepare(struct kc_http_file *file, int fd)
 	} else {
 		err = kc_fd_read(fd, IN_MEMORY_MAX, &answer.body);
 		close(fd);
+		file->n_bytes = answer.body.capacity;
 		if (err) {
 			kc_buf_free(&answer.body);
 			return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot serve %s", file->path);
@@ -227,7 +232,7 @@ static struct kc_error *find_file(struct kc_http_static *files, int dir, const c
 		kc_http_cache_remove(&files->cache, found);
 		kc_http_cache_release(&files->cache, found);
 	}
-	fd = open_beneath(dir, path, O_RDONLY);
+	fd = open_beneath(dir, path, FILE_FLAGS);
 	if (fd < 0)
 		return open_error(path, -fd);
 	if (fstat(fd, &stat_opened) || !S_ISREG(stat_opened.st_mode)) {
@@ -259,7 +264,7 @@ static void reply_range(struct kc_http_request *request, int dir, const struct k
 	}
 	snprintf(content_range, sizeof(content_range), "bytes %llu-%llu/%llu", (unsigned long long)offset,
 		 (unsigned long long)(offset + size - 1), file_size);
-	answer.fd = file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 1) : open_beneath(dir, file->path, O_RDONLY);
+	answer.fd = file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 1) : open_beneath(dir, file->path, FILE_FLAGS);
 	answer.offset = offset;
 	answer.size = size;
 	if (answer.fd < 0 || fstat(answer.fd, &stat_opened) || !is_same(&file->stat, &stat_opened)) {

@@ -62,6 +62,7 @@ static void take_out(struct kc_http_cache *cache, struct kc_http_file *file)
 	*at = file->next;
 	unlink_use(cache, file);
 	cache->n--;
+	cache->n_bytes -= file->n_bytes;
 	drop(file);
 }
 
@@ -99,13 +100,15 @@ void kc_http_cache_add(struct kc_http_cache *cache, struct kc_http_file *file)
 	other = find(cache, file->path);
 	if (other)
 		take_out(cache, other);
-	if (cache->n == KC_HTTP_CACHE_ENTRIES)
+	while (cache->oldest &&
+	       (cache->n == KC_HTTP_CACHE_ENTRIES || cache->n_bytes + file->n_bytes > KC_HTTP_CACHE_BYTES))
 		take_out(cache, cache->oldest);
 	at = bucket(cache, file->path);
 	file->next = *at;
 	*at = file;
 	link_use(cache, file);
 	cache->n++;
+	cache->n_bytes += file->n_bytes;
 	file->n_owners = 2;
 	pthread_mutex_unlock(&cache->lock);
 }
