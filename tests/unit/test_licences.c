@@ -209,6 +209,25 @@ static void test_the_limit(void **state)
 	assert_kc_ok(try_register(*state, &licences, "KEY", "four", "", &registered));
 }
 
+/* A limit that was lowered turns away new ones, and those that were silent, but not who is in. */
+static void test_a_lowered_limit(void **state)
+{
+	KC_CLEANUP_REGISTERED struct kc_registered registered;
+	struct kc_activation_key key = a_key("KEY");
+	struct kc_licences licences = at(NOW + 10 * DAY);
+
+	must_register(*state, NOW - 30 * DAY, "silent", NULL);
+	must_register(*state, NOW, "one", NULL);
+	must_register(*state, NOW, "two", NULL);
+	key.server_limit = 1;
+	assert_kc_ok(kc_keys_change(*state, &key));
+	must_register(*state, NOW + 10 * DAY, "one", NULL);
+	assert_kc_error(try_register(*state, &licences, "KEY", "one", "copy", &registered), KC_ERR_KEY_LIMIT,
+			"for 1 servers");
+	assert_kc_error(try_register(*state, &licences, "KEY", "silent", "", &registered), KC_ERR_KEY_LIMIT,
+			"for 1 servers");
+}
+
 /* ---- secrets ---- */
 
 static void test_a_wrong_secret_is_as_good_as_none(void **state)
@@ -303,6 +322,21 @@ static void test_after_a_restore_any_nonce_is_taken_once(void **state)
 	assert_kc_ok(check_in(*state, NOW, &credentials, 1, old));
 }
 
+/* No nonce is none that is over: a copy must not get around by leaving it out. */
+static void test_no_nonce(void **state)
+{
+	char nonce[KC_NONCE_SIZE], none[KC_NONCE_SIZE] = "";
+	struct kc_credentials credentials = must_register(*state, NOW, "machine", nonce);
+
+	assert_kc_error(check_in(*state, NOW, &credentials, 1, none), KC_ERR_CLONED, credentials.server_id);
+	assert_kc_ok(check_in(*state, NOW, &credentials, 1, nonce));
+	assert_kc_error(check_in(*state, NOW, &credentials, 1, none), KC_ERR_CLONED, credentials.server_id);
+	assert_kc_ok(kc_servers_forget_nonces(*state));
+	assert_kc_ok(check_in(*state, NOW, &credentials, 1, none));
+	memset(none, 0, sizeof(none));
+	assert_kc_error(check_in(*state, NOW, &credentials, 1, none), KC_ERR_CLONED, credentials.server_id);
+}
+
 /* What a host says is worth knowing, whatever became of its key. */
 static void test_servers_of_a_locked_key_are_heard(void **state)
 {
@@ -341,11 +375,13 @@ int main(void)
 		TEST(test_keys_that_are_no_good),
 		TEST(test_the_same_machine_replaces_itself),
 		TEST(test_the_limit),
+		TEST(test_a_lowered_limit),
 		TEST(test_a_wrong_secret_is_as_good_as_none),
 		TEST(test_checking_in),
 		TEST(test_lost_answers),
 		TEST(test_clones),
 		TEST(test_after_a_restore_any_nonce_is_taken_once),
+		TEST(test_no_nonce),
 		TEST(test_servers_of_a_locked_key_are_heard),
 		TEST(test_licence_info),
 	};

@@ -86,13 +86,18 @@ static struct kc_error *check_key(const struct kc_licences *licences, const stru
 
 /* ---- register ---- */
 
-/* The entry of before goes; its tags, which an operator gave, are handed over. */
-static struct kc_error *replace_old(struct kc_db_conn *conn, struct kc_server *server)
+/*
+ * The entry of before goes; its tags, which an operator gave, are handed over, and so is its place: a key whose limit
+ * was lowered does not turn away who is in.
+ */
+static struct kc_error *replace_old(struct kc_db_conn *conn, const struct kc_licences *licences,
+				    struct kc_server *server, bool *has_place)
 {
 	KC_CLEANUP_SERVER struct kc_server old = { 0 };
 	char id[KC_SERVER_ID_SIZE];
 	struct kc_error *err = kc_servers_find(conn, server->key, server->machine_id, server->instance, id);
 
+	*has_place = false;
 	if (err && kc_error_code(err) == KC_ERR_NOT_FOUND) {
 		kc_error_free(err);
 		return NULL;
@@ -100,6 +105,7 @@ static struct kc_error *replace_old(struct kc_db_conn *conn, struct kc_server *s
 	if (err)
 		return err;
 	KC_TRY(kc_servers_get(conn, id, &old));
+	*has_place = old.checked_in >= active_since(licences) || old.registered >= active_since(licences);
 	free(server->tags);
 	server->tags = kc_steal(old.tags);
 	return kc_servers_remove(conn, id);
@@ -110,7 +116,7 @@ static struct kc_error *check_limit(struct kc_db_conn *conn, const struct kc_lic
 	KC_CLEANUP_ACTIVATION_KEY struct kc_activation_key key = { 0 };
 
 	KC_TRY(kc_keys_get(conn, name, active_since(licences), &key));
-	if (!key.server_limit || key.n_servers < key.server_limit)
+	if (key.n_servers < key.server_limit)
 		return NULL;
 	return kc_error_new(KC_ERR_KEY_LIMIT,
 			    "the key is for %u servers, and has %u: unregister one that does not need it any more",
@@ -154,12 +160,15 @@ struct kc_error *kc_licence_register(struct kc_db_conn *conn, const struct kc_li
 {
 	KC_CLEANUP_ACTIVATION_KEY struct kc_activation_key key = { 0 };
 	KC_CLEANUP_SERVER struct kc_server server = { 0 };
+	bool has_place;
 
 	KC_TRY(kc_keys_get(conn, registration->key, KC_KEYS_UNCOUNTED, &key));
 	KC_TRY(check_key(licences, &key));
 	KC_TRY(fill_server(licences, registration, &server));
-	KC_TRY(replace_old(conn, &server));
-	KC_TRY(check_limit(conn, licences, registration->key));
+	KC_TRY(replace_old(conn, licences, &server, &has_place));
+	/* counting is for keys with a limit only: of a large fleet it is most of what registering costs */
+	if (key.server_limit && !has_place)
+		KC_TRY(check_limit(conn, licences, registration->key));
 	KC_TRY(name_server(&server, registered));
 	KC_TRY(kc_servers_add(conn, &server));
 	return terms_of(&key, &registered->terms);
@@ -182,8 +191,10 @@ struct kc_error *kc_licence_unregister(struct kc_db_conn *conn, const struct kc_
 static struct kc_error *take_nonce(struct kc_server *server, const char *nonce)
 {
 	bool is_expected = kc_secret_equals(nonce, server->nonce);
+	/* the previous one may be "", which no host may come with */
+	bool is_previous = *nonce && kc_secret_equals(nonce, server->previous_nonce);
 
-	if (*server->nonce && !is_expected && !kc_secret_equals(nonce, server->previous_nonce))
+	if (*server->nonce && !is_expected && !is_previous)
 		return kc_error_new(
 			KC_ERR_CLONED,
 			"two hosts speak as server %s: was one copied from the other? Register this one again",

@@ -20,15 +20,18 @@ struct kc_licences {
 };
 
 /*
- * The same key, machine and instance again replace the old entry. KC_ERR_INVALID_KEY, KC_ERR_KEY_LOCKED,
- * KC_ERR_KEY_ENDED, KC_ERR_ADDRESS, KC_ERR_KEY_LIMIT, in this order. The caller clears `registered` either way.
+ * The same key, machine and instance again replace the old entry, and have its place. KC_ERR_INVALID_KEY,
+ * KC_ERR_KEY_LOCKED, KC_ERR_KEY_ENDED, KC_ERR_ADDRESS, KC_ERR_KEY_LIMIT, in this order. The caller clears `registered`
+ * either way.
  */
 struct kc_error *kc_licence_register(struct kc_db_conn *conn, const struct kc_licences *licences,
 				     const struct kc_registration *registration, struct kc_registered *registered);
 /* Credentials: KC_ERR_UNKNOWN_SERVER, also for a wrong secret. */
 struct kc_error *kc_licence_unregister(struct kc_db_conn *conn, const struct kc_licences *licences,
 				       const struct kc_credentials *credentials);
-/* KC_ERR_UNKNOWN_SERVER, KC_ERR_CLONED, and those of the key: a server of a locked or ended key is heard nevertheless.
+/*
+ * KC_ERR_UNKNOWN_SERVER, KC_ERR_CLONED. A server of a locked or ended key is heard nevertheless: what it runs is worth
+ * knowing, and the terms in the answer say when the key ended.
  */
 struct kc_error *kc_licence_check_in(struct kc_db_conn *conn, const struct kc_licences *licences,
 				     const struct kc_checkin *checkin, struct kc_checkin_answer *answer);
