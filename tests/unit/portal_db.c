@@ -20,7 +20,7 @@ static void keep_error(void *data, enum kc_log_level level, const char *message)
 		kc_buf_printf(data, "%s\n", message);
 }
 
-int portal_db_set_up(void **state)
+int portal_db_set_up_closed(void **state)
 {
 	struct portal_db *f = calloc(1, sizeof(*f));
 
@@ -30,8 +30,16 @@ int portal_db_set_up(void **state)
 		return -1;
 	kc_ctx_set_log(f->ctx, KC_LOG_DEBUG, keep_error, &f->log);
 	snprintf(f->path, sizeof(f->path), "%s/portal.db", f->dir);
-	portal_db_open(f);
 	return 0;
+}
+
+int portal_db_set_up(void **state)
+{
+	int err = portal_db_set_up_closed(state);
+
+	if (!err)
+		portal_db_open(*state);
+	return err;
 }
 
 int portal_db_tear_down(void **state)
@@ -76,11 +84,8 @@ struct number_query {
 static struct kc_error *read_number(struct kc_db_conn *conn, void *data)
 {
 	struct number_query *query = data;
-	struct kc_db_rows *rows;
 
-	KC_TRY(kc_db_query(conn, &rows, query->sql, ""));
-	query->number = kc_db_rows_next(rows) ? kc_db_int(rows, 0) : -1;
-	return kc_db_rows_close(rows);
+	return kc_db_conn_number(conn, query->sql, &query->number);
 }
 
 int64_t portal_db_number(struct portal_db *f, const char *sql)

@@ -13,13 +13,14 @@ struct portal_db {
 };
 
 int portal_db_set_up(void **state);
+int portal_db_set_up_closed(void **state); /* nothing is made yet */
 int portal_db_tear_down(void **state);
 void portal_db_open(struct portal_db *f);
 void portal_db_close(struct portal_db *f);
 /* DIR/NAME, valid until the test ends (a few at once). */
 const char *portal_db_file(struct portal_db *f, const char *name);
 
-/* One number of a query; -1 when there is no row. */
+/* One number of a query. */
 int64_t portal_db_number(struct portal_db *f, const char *sql);
 
 /* Adds a line by `data`, a name. For kc_db_write(). */

@@ -174,11 +174,7 @@ struct moment {
 
 static struct kc_error *count_lines(struct kc_db_conn *conn, int64_t *n)
 {
-	struct kc_db_rows *rows;
-
-	KC_TRY(kc_db_query(conn, &rows, "SELECT COUNT(*) FROM audit", ""));
-	*n = kc_db_rows_next(rows) ? kc_db_int(rows, 0) : -1;
-	return kc_db_rows_close(rows);
+	return kc_db_conn_number(conn, "SELECT COUNT(*) FROM audit", n);
 }
 
 static struct kc_error *read_twice(struct kc_db_conn *conn, void *data)
@@ -453,9 +449,7 @@ static void *write_many(void *data)
 
 static struct kc_error *check_pairs(struct kc_db_conn *conn, void *data)
 {
-	int64_t *n = data;
-
-	return count_lines(conn, n);
+	return count_lines(conn, data);
 }
 
 static void *read_many(void *data)

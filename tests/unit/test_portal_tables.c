@@ -42,13 +42,9 @@ static int tear_down(void **state)
 
 static int64_t query_number(struct kc_db_conn *conn, const char *sql)
 {
-	struct kc_db_rows *rows;
 	int64_t number;
 
-	assert_kc_ok(kc_db_query(conn, &rows, sql, ""));
-	assert_true(kc_db_rows_next(rows));
-	number = kc_db_int(rows, 0);
-	assert_kc_ok(kc_db_rows_close(rows));
+	assert_kc_ok(kc_db_conn_number(conn, sql, &number));
 	return number;
 }
 

@@ -61,10 +61,11 @@ static void distrust(sqlite3 *sqlite)
 	(void)sqlite3_db_config(sqlite, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 }
 
-static struct kc_error *query_number(struct kc_db_conn *conn, const char *sql, int64_t *number)
+struct kc_error *kc_db_conn_number(struct kc_db_conn *conn, const char *sql, int64_t *number)
 {
 	struct kc_db_rows *rows;
 
+	*number = 0;
 	KC_TRY(kc_db_query(conn, &rows, sql, ""));
 	if (kc_db_rows_next(rows))
 		*number = kc_db_int(rows, 0);
@@ -75,12 +76,12 @@ static struct kc_error *query_number(struct kc_db_conn *conn, const char *sql, i
 static struct kc_error *check_mark(struct kc_db_conn *conn, bool may_mark)
 {
 	char sql[64];
-	int64_t mark = 0, n_objects = 0;
+	int64_t mark, n_objects;
 
-	KC_TRY(query_number(conn, "PRAGMA application_id", &mark));
+	KC_TRY(kc_db_conn_number(conn, "PRAGMA application_id", &mark));
 	if (mark == APPLICATION_ID)
 		return NULL;
-	KC_TRY(query_number(conn, "SELECT COUNT(*) FROM sqlite_schema", &n_objects));
+	KC_TRY(kc_db_conn_number(conn, "SELECT COUNT(*) FROM sqlite_schema", &n_objects));
 	if (mark || n_objects || !may_mark)
 		return kc_error_new(KC_ERR_CORRUPT, "%s: this is no database of a portal", conn->path);
 	snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", APPLICATION_ID);
@@ -106,10 +107,14 @@ static struct kc_error *use_wal(struct kc_db_conn *conn)
 
 static struct kc_error *set_up(struct kc_db_conn *conn, enum kc_db_role role)
 {
+	char page_size[64];
+
 	distrust(conn->sqlite);
 	(void)sqlite3_busy_timeout(conn->sqlite, BUSY_TIMEOUT_MS);
-	/* the size of a page cannot change later, and what is restored must have the same */
-	KC_TRY(kc_db_conn_script(conn, "PRAGMA temp_store = MEMORY; PRAGMA page_size = 4096"));
+	KC_TRY(kc_db_conn_script(conn, "PRAGMA temp_store = MEMORY"));
+	/* cannot change later, and what is restored must have the same */
+	snprintf(page_size, sizeof(page_size), "PRAGMA page_size = %d", KC_DB_PAGE_SIZE);
+	KC_TRY(kc_db_conn_script(conn, page_size));
 	switch (role) {
 	case KC_DB_WRITER:
 		KC_TRY(check_mark(conn, true));

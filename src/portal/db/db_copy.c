@@ -83,12 +83,25 @@ static struct kc_error *check_pages(struct kc_db_conn *conn)
 	return err;
 }
 
+/* Into a database with a WAL only pages of its own size can be copied. */
+static struct kc_error *check_page_size(struct kc_db_conn *conn)
+{
+	int64_t size;
+
+	KC_TRY(kc_db_conn_number(conn, "PRAGMA page_size", &size));
+	if (size != KC_DB_PAGE_SIZE)
+		return kc_error_new(KC_ERR_CORRUPT, "it has pages of %d bytes, and a portal's have %d", (int)size,
+				    KC_DB_PAGE_SIZE);
+	return NULL;
+}
+
 /* Brings the copy to what a running portal may find in its database. */
 static struct kc_error *prepare(const char *path)
 {
 	KC_CLEANUP_DB_CONN struct kc_db_conn conn = { 0 };
 
 	KC_TRY(kc_db_conn_open(path, KC_DB_FILE, &conn));
+	KC_TRY(check_page_size(&conn));
 	KC_TRY(check_pages(&conn));
 	KC_TRY(kc_db_migrate(&conn, kc_db_schema, kc_db_schema_size));
 	KC_TRY(kc_db_check_schema(&conn, kc_db_schema, kc_db_schema_size));

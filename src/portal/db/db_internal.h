@@ -22,6 +22,7 @@
 
 enum {
 	KC_DB_READERS = 4,
+	KC_DB_PAGE_SIZE = 4096,
 	KC_DB_STATEMENTS = 64, /* kept for each connection; filters make many different ones */
 	KC_DB_VALUES_MAX = 64, /* parameters of a statement */
 };
@@ -53,6 +54,8 @@ struct kc_error *kc_db_conn_open(const char *path, enum kc_db_role role, struct 
 void kc_db_conn_close(struct kc_db_conn *conn);
 /* Statements without parameters or rows, separated by ';'. */
 struct kc_error *kc_db_conn_script(struct kc_db_conn *conn, const char *sql);
+/* The first column of the first row; 0 when there is none. */
+struct kc_error *kc_db_conn_number(struct kc_db_conn *conn, const char *sql, int64_t *number);
 /* Undoes what is open, if something is. */
 void kc_db_conn_rollback(struct kc_db_conn *conn);
 /* `rc` of SQLite as an error; `what` could not be done. */

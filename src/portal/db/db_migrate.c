@@ -18,49 +18,45 @@ static struct kc_error *has_version_table(struct kc_db_conn *conn, bool *has)
 	return kc_db_rows_close(rows);
 }
 
-static struct kc_error *read_version(struct kc_db_conn *conn, size_t *version)
+static struct kc_error *read_version(struct kc_db_conn *conn, int64_t *version)
 {
-	struct kc_db_rows *rows;
 	bool has;
 
 	*version = 0;
 	KC_TRY(has_version_table(conn, &has));
-	if (!has)
-		return NULL;
-	KC_TRY(kc_db_query(conn, &rows, "SELECT COALESCE(MAX(version), 0) FROM schema_version", ""));
-	if (kc_db_rows_next(rows))
-		*version = (size_t)kc_db_int(rows, 0);
-	return kc_db_rows_close(rows);
+	if (has)
+		KC_TRY(kc_db_conn_number(conn, "SELECT COALESCE(MAX(version), 0) FROM schema_version", version));
+	return NULL;
 }
 
-static struct kc_error *run_script(struct kc_db_conn *conn, const char *script, size_t version)
+static struct kc_error *run_script(struct kc_db_conn *conn, const char *script, int64_t version)
 {
 	KC_TRY(kc_db_conn_script(conn, "BEGIN"));
 	if (!version)
 		KC_TRY(kc_db_conn_script(conn, "CREATE TABLE schema_version ("
 					       "version INTEGER PRIMARY KEY, migrated BIGINT NOT NULL)"));
 	KC_TRY(kc_db_conn_script(conn, script));
-	KC_TRY(kc_db_exec(conn, "INSERT INTO schema_version (version, migrated) VALUES (?, ?)", "ii",
-			  (int64_t)version + 1, (int64_t)time(NULL)));
+	KC_TRY(kc_db_exec(conn, "INSERT INTO schema_version (version, migrated) VALUES (?, ?)", "ii", version + 1,
+			  (int64_t)time(NULL)));
 	return kc_db_conn_script(conn, "COMMIT");
 }
 
 struct kc_error *kc_db_migrate(struct kc_db_conn *conn, const char *const *scripts, size_t n_scripts)
 {
-	size_t version;
+	int64_t version;
 
 	KC_TRY(read_version(conn, &version));
-	if (version > n_scripts)
+	if (version < 0 || version > (int64_t)n_scripts)
 		return kc_error_new(
 			KC_ERR_VERSION,
-			"%s has version %zu, and this eportald knows versions up to %zu: install a newer one",
-			conn->path, version, n_scripts);
-	for (; version < n_scripts; version++) {
+			"%s has version %jd, and this eportald knows versions up to %zu: install a newer one",
+			conn->path, (intmax_t)version, n_scripts);
+	for (; version < (int64_t)n_scripts; version++) {
 		struct kc_error *err = run_script(conn, scripts[version], version);
 
 		if (err) {
 			kc_db_conn_rollback(conn);
-			return kc_error_prefix(err, "migration to version %zu", version + 1);
+			return kc_error_prefix(err, "migration to version %jd", (intmax_t)version + 1);
 		}
 	}
 	return NULL;
@@ -68,28 +64,37 @@ struct kc_error *kc_db_migrate(struct kc_db_conn *conn, const char *const *scrip
 
 /* ---- what must be in it ---- */
 
-#define OBJECTS "SELECT type, name, COALESCE(sql, '') FROM sqlite_schema ORDER BY type, name"
+/* tables before their indices */
+#define OBJECTS "SELECT type, name, COALESCE(sql, '') FROM sqlite_schema ORDER BY type DESC, name"
 
-static bool is_same_row(const struct kc_db_rows *a, const struct kc_db_rows *b)
+/* In the order of OBJECTS; a list that is over comes last. */
+static int order(const struct kc_db_rows *a, bool more_a, const struct kc_db_rows *b, bool more_b)
 {
-	for (int i = 0; i < 3; i++)
-		if (strcmp(kc_db_text(a, i), kc_db_text(b, i)))
-			return false;
-	return true;
+	int by_type = strcmp(kc_db_text(b, 0), kc_db_text(a, 0));
+
+	if (!more_a || !more_b)
+		return more_b - more_a;
+	return by_type ? by_type : strcmp(kc_db_text(a, 1), kc_db_text(b, 1));
 }
 
 static struct kc_error *compare(const char *path, struct kc_db_rows *ours, struct kc_db_rows *theirs)
 {
+	const struct kc_db_rows *wrong;
 	bool more_ours, more_theirs;
+	const char *what;
+	int side;
 
 	do {
 		more_ours = kc_db_rows_next(ours);
 		more_theirs = kc_db_rows_next(theirs);
-	} while (more_ours && more_theirs && is_same_row(ours, theirs));
+		side = order(ours, more_ours, theirs, more_theirs);
+	} while (more_ours && side == 0 && !strcmp(kc_db_text(ours, 2), kc_db_text(theirs, 2)));
 	if (!more_ours && !more_theirs)
 		return NULL;
-	return kc_error_new(KC_ERR_CORRUPT, "%s: not what a portal makes: %s %s", path,
-			    kc_db_text(more_theirs ? theirs : ours, 0), kc_db_text(more_theirs ? theirs : ours, 1));
+	wrong = side < 0 ? ours : theirs;
+	what = side < 0 ? "is missing" : side > 0 ? "is none of ours" : "is another one";
+	return kc_error_new(KC_ERR_CORRUPT, "%s is not what a portal makes: the %s %s %s", path, kc_db_text(wrong, 0),
+			    kc_db_text(wrong, 1), what);
 }
 
 struct kc_error *kc_db_check_schema(struct kc_db_conn *conn, const char *const *scripts, size_t n_scripts)
