@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Answers: made by any thread, given by the one of libmicrohttpd that the request belongs to. */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/array.h"
 #include "base/random.h"
@@ -38,6 +39,52 @@ static bool add_headers(struct MHD_Response *response, const struct kc_http_answ
 	       (has_cache_control || add_header(response, "Cache-Control", "no-store"));
 }
 
+struct mapping {
+	void *data;
+	size_t size;
+};
+
+static void unmap(void *data)
+{
+	struct mapping *mapping = data;
+
+	munmap(mapping->data, mapping->size);
+	free(mapping);
+}
+
+/* NULL when it cannot be mapped. */
+static struct MHD_Response *map_file(int fd, uint64_t size)
+{
+	struct mapping *mapping = malloc(sizeof(*mapping));
+	struct MHD_Response *response;
+
+	if (!mapping)
+		return NULL;
+	*mapping = (struct mapping){ mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0), size };
+	if (mapping->data == MAP_FAILED) {
+		free(mapping);
+		return NULL;
+	}
+	response = MHD_create_response_from_iovec(&(struct MHD_IoVec){ mapping->data, size }, 1, unmap, mapping);
+	if (!response)
+		unmap(mapping);
+	return response;
+}
+
+static struct MHD_Response *make_file_response(const struct kc_http_answer *answer)
+{
+	struct MHD_Response *response = answer->maps ? map_file(answer->fd, answer->size) : NULL;
+
+	if (response) {
+		close(answer->fd);
+		return response;
+	}
+	response = MHD_create_response_from_fd_at_offset64(answer->size, answer->fd, answer->offset);
+	if (!response)
+		close(answer->fd);
+	return response;
+}
+
 /* Takes over body and file. NULL when out of memory. */
 static struct MHD_Response *make_response(struct kc_http_answer *answer, uint64_t *size)
 {
@@ -45,9 +92,7 @@ static struct MHD_Response *make_response(struct kc_http_answer *answer, uint64_
 
 	if (answer->fd > 0) {
 		*size = answer->size;
-		response = MHD_create_response_from_fd_at_offset64(answer->size, answer->fd, answer->offset);
-		if (!response)
-			close(answer->fd);
+		response = make_file_response(answer);
 		kc_buf_free(&answer->body);
 	} else if (!answer->body.failed) {
 		*size = answer->body.size;
@@ -119,7 +164,7 @@ void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answe
 	kc_autoprepared struct kc_http_prepared *prepared = NULL;
 	kc_autoerror struct kc_error *err = kc_http_prepare(answer, &prepared);
 
-	kc_http_reply_prepared(request, err ? request->server->no_memory : prepared);
+	kc_http_reply_prepared(request, prepared ? prepared : request->server->no_memory);
 }
 
 /* ---- errors ---- */

@@ -29,7 +29,8 @@ struct kc_http_connection {
 	void *owner;			 /* of the table's maker */
 	int fd;
 	bool is_trusted; /* a proxy whose word counts */
-	bool is_local;	 /* through the socket, by root or by our own user */
+	bool is_socket;
+	bool is_local; /* through the socket, by root or by our own user */
 	bool is_over, is_over_address;
 	char address[KC_ADDRESS_TEXT_SIZE];
 	atomic_int phase;

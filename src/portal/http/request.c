@@ -93,6 +93,11 @@ bool kc_http_is_local(const struct kc_http_request *request)
 	return request->connection->is_local;
 }
 
+bool kc_http_is_tls(const struct kc_http_request *request)
+{
+	return request->server->tls && !request->connection->is_socket;
+}
+
 void kc_http_basic(const struct kc_http_request *request, char **name, char **password)
 {
 	*password = NULL;

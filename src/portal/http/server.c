@@ -76,6 +76,7 @@ static struct kc_http_connection *open_connection(struct kc_http_listener *liste
 	connection->owner = server;
 	if (listener->is_socket) {
 		snprintf(connection->address, sizeof(connection->address), "local");
+		connection->is_socket = true;
 		connection->is_local = is_ours(fd->connect_fd);
 		connection->is_over = false;
 	} else {

@@ -51,6 +51,8 @@ const char *kc_http_body_path(const struct kc_http_request *request);
 const char *kc_http_address(const struct kc_http_request *request);
 /* Through the socket, by root or by the portal's own user. */
 bool kc_http_is_local(const struct kc_http_request *request);
+/* With our own TLS. */
+bool kc_http_is_tls(const struct kc_http_request *request);
 /* Of "Authorization: Basic": allocated, or both NULL. */
 void kc_http_basic(const struct kc_http_request *request, char **name, char **password);
 /* Who asks, as `admit` found out: a user's name, "local", or "" for routes that nobody has to be admitted to. */
@@ -69,6 +71,7 @@ struct kc_http_answer {
 	struct kc_buf body;	   /* taken over */
 	int fd;			   /* instead of the body, when it is > 0: a file, sent by sendfile(2); taken over */
 	uint64_t offset, size;	   /* of it */
+	bool maps;		   /* all of it, by a mapping: not for TLS; nobody may cut it short */
 };
 /* `answer` is empty afterwards, whatever happens. */
 void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answer);

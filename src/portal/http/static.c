@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small files are served from memory, large ones from an open file: what both cost beside sending is one fstatat(2),
- * which tells whether the file is still the one that was read.
+ * Small files are served from memory, large ones from a mapping: what both cost beside sending is one fstatat(2), which
+ * tells whether the file is still the one that was read. A mapping, because libmicrohttpd has sendfile(2) send pieces
+ * of 128 KiB, and looks for other events between them: with 32 connections that was half of nginx's rate.
  */
 #include "portal/http/static.h"
 
@@ -17,9 +18,7 @@
 #include "portal/http/static_cache.h"
 
 enum {
-	/* libmicrohttpd sends files in pieces of 128 KiB, and looks for other events between them: what is sent often
-	 * is better off in memory */
-	IN_MEMORY_MAX = 1 << 20,
+	IN_MEMORY_MAX = 64 << 10,
 	CHECK_FOLDER_MS = 500,
 };
 
@@ -160,35 +159,43 @@ static struct kc_http_answer answer_of(const struct kc_http_file *file, unsigned
 	};
 }
 
-static struct kc_error *prepare(struct kc_http_file *file, int fd)
+static struct kc_error *prepare_small(struct kc_http_file *file, int fd)
 {
 	struct kc_http_answer answer = answer_of(file, 200);
-	int err;
+	int err = kc_fd_read(fd, IN_MEMORY_MAX, &answer.body);
 
-	if (file->stat.st_size > IN_MEMORY_MAX) {
-		file->fd = fd;
-		answer.fd = fcntl(fd, F_DUPFD_CLOEXEC, 1);
+	close(fd);
+	if (!err)
+		return kc_http_prepare(&answer, &file->whole);
+	kc_buf_free(&answer.body);
+	return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot serve %s", file->path);
+}
+
+/*
+ * The kernel reads a mapping for a send(2), and finds out by itself when the file was cut short; TLS would read it in
+ * this process, which then would be at its end.
+ */
+static struct kc_error *prepare_large(struct kc_http_file *file, int fd)
+{
+	file->fd = fd;
+	for (int by_tls = 0; by_tls < 2; by_tls++) {
+		struct kc_http_answer answer = answer_of(file, 200);
+
 		answer.size = (uint64_t)file->stat.st_size;
+		answer.maps = !by_tls;
+		answer.fd = fcntl(fd, F_DUPFD_CLOEXEC, 1);
 		if (answer.fd < 0)
 			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot serve %s", file->path);
-	} else {
-		err = kc_fd_read(fd, IN_MEMORY_MAX, &answer.body);
-		close(fd);
-		file->n_bytes = answer.body.capacity;
-		if (err) {
-			kc_buf_free(&answer.body);
-			return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot serve %s", file->path);
-		}
+		KC_TRY(kc_http_prepare(&answer, by_tls ? &file->whole_by_tls : &file->whole));
 	}
-	KC_TRY(kc_http_prepare(&answer, &file->whole));
-	answer = answer_of(file, 304);
-	return kc_http_prepare(&answer, &file->not_modified);
+	return NULL;
 }
 
 /* Takes over `fd`. */
 static struct kc_error *make_file(const char *path, int fd, const struct stat *stat, struct kc_http_file **file)
 {
 	KC_CLEANUP(kc_cleanup_http_file) struct kc_http_file *made = calloc(1, sizeof(*made));
+	struct kc_http_answer answer;
 
 	if (made) {
 		made->fd = -1;
@@ -203,7 +210,9 @@ static struct kc_error *make_file(const char *path, int fd, const struct stat *s
 	snprintf(made->etag, sizeof(made->etag), "\"%llx-%llx\"",
 		 (unsigned long long)stat->st_mtim.tv_sec * 1000000000 + (unsigned long long)stat->st_mtim.tv_nsec,
 		 (unsigned long long)stat->st_size);
-	KC_TRY(prepare(made, fd));
+	KC_TRY(stat->st_size > IN_MEMORY_MAX ? prepare_large(made, fd) : prepare_small(made, fd));
+	answer = answer_of(made, 304);
+	KC_TRY(kc_http_prepare(&answer, &made->not_modified));
 	*file = kc_steal(made);
 	return NULL;
 }
@@ -289,10 +298,12 @@ static void reply_file(struct kc_http_request *request, int dir, const struct kc
 	}
 	if (range && (!if_range || !strcmp(if_range, file->etag)) && !strcmp(kc_http_method(request), "GET"))
 		kind = kc_http_range_parse(range, (uint64_t)file->stat.st_size, &offset, &size);
-	if (kind == KC_HTTP_RANGE_NONE)
-		kc_http_reply_prepared(request, file->whole);
-	else
+	if (kind != KC_HTTP_RANGE_NONE)
 		reply_range(request, dir, file, kind, offset, size);
+	else if (file->whole_by_tls && kc_http_is_tls(request))
+		kc_http_reply_prepared(request, file->whole_by_tls);
+	else
+		kc_http_reply_prepared(request, file->whole);
 }
 
 /* "/index" is a folder, whose page has links that begin behind a '/'. */
@@ -349,14 +360,14 @@ void kc_http_static_handle(struct kc_http_static *files, struct kc_http_request 
 		reply_folder(files, request, dir, path);
 	} else {
 		err = find_file(files, dir, path, &stat_now, &file);
-		if (!err)
+		if (file) {
 			reply_file(request, dir, file);
-		else if (kc_error_code(err) == KC_ERR_NOT_FOUND)
-			kc_http_reply_prepared(request, files->not_found);
-		else
-			kc_http_reply_error(request, kc_steal(err));
-		if (file)
 			kc_http_cache_release(&files->cache, file);
+		} else if (err && kc_error_code(err) != KC_ERR_NOT_FOUND) {
+			kc_http_reply_error(request, kc_steal(err));
+		} else {
+			kc_http_reply_prepared(request, files->not_found);
+		}
 		kc_error_free(err);
 	}
 	leave_folder(files);

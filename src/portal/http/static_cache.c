@@ -13,6 +13,7 @@ void kc_http_file_free(struct kc_http_file *file)
 	if (!file)
 		return;
 	kc_http_prepared_free(file->whole);
+	kc_http_prepared_free(file->whole_by_tls);
 	kc_http_prepared_free(file->not_modified);
 	if (file->fd >= 0)
 		close(file->fd);
@@ -62,7 +63,6 @@ static void take_out(struct kc_http_cache *cache, struct kc_http_file *file)
 	*at = file->next;
 	unlink_use(cache, file);
 	cache->n--;
-	cache->n_bytes -= file->n_bytes;
 	drop(file);
 }
 
@@ -100,15 +100,13 @@ void kc_http_cache_add(struct kc_http_cache *cache, struct kc_http_file *file)
 	other = find(cache, file->path);
 	if (other)
 		take_out(cache, other);
-	while (cache->oldest &&
-	       (cache->n == KC_HTTP_CACHE_ENTRIES || cache->n_bytes + file->n_bytes > KC_HTTP_CACHE_BYTES))
+	if (cache->n == KC_HTTP_CACHE_ENTRIES)
 		take_out(cache, cache->oldest);
 	at = bucket(cache, file->path);
 	file->next = *at;
 	*at = file;
 	link_use(cache, file);
 	cache->n++;
-	cache->n_bytes += file->n_bytes;
 	file->n_owners = 2;
 	pthread_mutex_unlock(&cache->lock);
 }

@@ -14,7 +14,6 @@
 enum {
 	KC_HTTP_CACHE_ENTRIES = 1024,
 	KC_HTTP_CACHE_BUCKETS = 2048,
-	KC_HTTP_CACHE_BYTES = 64 << 20, /* in memory, of all together */
 };
 
 struct kc_http_file {
@@ -24,15 +23,14 @@ struct kc_http_file {
 	struct stat stat;
 	int fd; /* of those that are too large for memory; else -1 */
 	char etag[48];
-	size_t n_bytes; /* in memory */
 	bool is_forever;
-	struct kc_http_prepared *whole, *not_modified;
+	struct kc_http_prepared *whole, *whole_by_tls, *not_modified; /* whole_by_tls: when it is another one */
 };
 
 struct kc_http_cache {
 	pthread_mutex_t lock;
 	struct kc_http_file *buckets[KC_HTTP_CACHE_BUCKETS], *newest, *oldest;
-	size_t n, n_bytes;
+	size_t n;
 };
 
 void kc_http_cache_init(struct kc_http_cache *cache);
