@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -123,6 +124,18 @@ static struct kc_error *read_config(struct kc_ctx *ctx, const struct request *re
 	return request->listen ? kc_portal_config_set(config, "--listen", "LISTEN", request->listen) : NULL;
 }
 
+/* Each connection, and each large file that is shown, has a descriptor; what shells give is for programs with
+ * select(2). */
+static void take_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static struct kc_error *serve(struct kc_ctx *ctx, const struct request *request)
 {
 	KC_CLEANUP_PORTAL_CONFIG struct kc_portal_config config = { 0 };
@@ -135,6 +148,7 @@ static struct kc_error *serve(struct kc_ctx *ctx, const struct request *request)
 					       : KC_LOG_INFO,
 			   config.log_json);
 	kc_portal_prepare_signals();
+	take_descriptors();
 	KC_TRY(kc_portal_start(ctx, request->dir, &config, &portal));
 	notify_systemd(ctx, "READY=1");
 	KC_TRY(kc_portal_run(portal));

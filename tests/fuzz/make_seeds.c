@@ -405,6 +405,27 @@ static void write_proto(const char *dir)
 	write_text_seed(dir, "proto", "plain", "8env:prod;\xc3\xa4\xf0\x9f\x90\xa7\xe2\x80\xae\xff\n");
 }
 
+static void write_portal(const char *dir)
+{
+	static const char *const seeds[] = {
+		"rbytes=0-99",
+		"rbytes=100-",
+		"rbytes=-18446744073709551615",
+		"a192.0.2.1:80",
+		"a[2001:db8::1]:443",
+		"n10.0.0.0/8, 2001:db8::/32;::ffff:192.0.2.0/120 127.0.0.1",
+		"l[::]:443",
+		"l127.0.0.1:8142",
+		"cCONNECTIONS_PER_ADDRESS=100",
+		"cUPSTREAM=https://example.org/",
+		"cLOG_FORMAT=json",
+		"cSERVE_REPOSITORY=off",
+	};
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(seeds); i++)
+		write_text_seed(dir, "portal", (char[]){ (char)('a' + i), '\0' }, seeds[i]);
+}
+
 int main(int argc, char **argv)
 {
 	kc_autoctx struct kc_ctx *ctx = kc_ctx_new();
@@ -426,6 +447,7 @@ int main(int argc, char **argv)
 	write_lists(argv[1]);
 	write_fetch(argv[1]);
 	write_proto(argv[1]);
+	write_portal(argv[1]);
 	write_kallsyms(argv[1]);
 	write_module(argv[1]);
 	for (int i = 2; i < argc; i++) {

@@ -32,7 +32,8 @@ class Answer:
 
 
 class Portal:
-    """`author`: a folder with the author's keys, made when it is None."""
+    """`author`: a folder with the author's keys, made when it is None. `prefix`: words before eportald's command that
+    end in running it as the same process."""
 
     def __init__(self, build, folder, author=None, **configuration):
         self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
@@ -46,7 +47,7 @@ class Portal:
                        "--password-file", self.folder / "password")
         assert made.code == 0, made
         self.root_json, self.public = self.offline / "root.json", self.data / "repository/public"
-        self.configuration = configuration
+        self.configuration, self.prefix = configuration, []
         self.process = self.port = None
 
     # ------------------------------------------------------------------------------------------------------ the daemon
@@ -58,7 +59,7 @@ class Portal:
         self.log = (self.folder / "log").open("a")
         at = self.log.tell()
         settings = [word for key, value in self.configuration.items() for word in ("--set", f"{key}={value}")]
-        self.process = subprocess.Popen([self.program(), "--foreground", "--data", self.data, "--listen", listen, *settings],
+        self.process = subprocess.Popen([*self.prefix, self.program(), "--foreground", "--data", self.data, "--listen", listen, *settings],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         lab.wait_until(lambda: self.find_port(at), 30, "eportald listens")
         return self

@@ -15,7 +15,7 @@ PACKAGING = lab.TARGETS.parents[1] / "packaging"
 UNITS = sorted(path for path in PACKAGING.iterdir() if path.suffix in (".service", ".timer", ".path"))
 # The worst that `systemd-analyze security` may say, times ten. It loads modules, or writes other processes: that has a price.
 EXPOSURE = {"kcare.service": 60, "kcare-update.service": 50, "libcare-update.service": 40, "libcare-server.service": 30,
-            "kcare-confirm.service": 20}
+            "kcare-confirm.service": 20, "eportald.service": 20}
 
 
 def tool(*command, **options):
@@ -33,7 +33,7 @@ def installed(tmp_path):
     (root / "etc/sysconfig/kcare").mkdir(parents=True)
     for unit in UNITS:
         shutil.copy(unit, units)
-    for program in ("bin/kcarectl", "bin/libcare-ctl"):
+    for program in ("bin/kcarectl", "bin/libcare-ctl", "bin/eportald"):
         shutil.copy("/bin/true", root / "usr" / program)
     (root / "bin").symlink_to("usr/bin")
     shutil.copy("/bin/true", root / "usr/bin/kill")
@@ -89,6 +89,10 @@ def test_user_and_folders(tmp_path):
     assert said.returncode == 0, said.stderr
     user = next(line for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("_kcare:"))
     assert user.endswith(":/usr/sbin/nologin") or user.endswith(":/sbin/nologin"), user
+    said = tool("systemd-sysusers", f"--root={root}", PACKAGING / "eportal.sysusers")
+    assert said.returncode == 0, said.stderr
+    user = next(line for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("eportal:"))
+    assert ":/var/lib/eportal:" in user and user.endswith("nologin"), user
     said = tool("systemd-tmpfiles", f"--root={root}", "--create", PACKAGING / "kcare.tmpfiles")
     assert said.returncode == 0, said.stderr
     log = (root / "var/log/kcare").stat()

@@ -19,31 +19,37 @@ pid {work}/nginx.pid;
 error_log {work}/error.log warn;
 events {{ worker_connections 256; }}
 http {{
-    log_format asked '$request_method $request_uri $status $body_bytes_sent';
-    access_log {work}/access.log asked;
-    types {{ application/json json; text/html html; }}
-    default_type application/octet-stream;
     client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
+    log_format asked '$request_method $request_uri $status $body_bytes_sent';
+    access_log {work}/access.log asked;
+    {site}
+}}
+"""
+
+SITE = """
+    types {{ application/json json; text/html html; }}
+    default_type application/octet-stream;
     server {{
         listen 127.0.0.1:{port};
         root {folder};
     }}
-}}
 """
 
 
 class Web:
-    """Serves `folder`; keeps configuration and logs in `work`. start() after stop() is at the same port."""
+    """Serves `folder`; keeps configuration and logs in `work`. start() after stop() is at the same port. `site`: what is to
+    be in http { } instead."""
 
-    def __init__(self, folder, work, port=None):
+    def __init__(self, folder, work, port=None, site=None):
         assert shutil.which("nginx"), "nginx is not installed; `make deps` installs what is needed (nginx-light)"
         self.port, self.work, self.process = port or lab.free_port(), work, None
         self.url = f"http://127.0.0.1:{self.port}"
         work.mkdir(parents=True, exist_ok=True)
         # its workers must be able to enter a test's folder
         user = "" if os.getuid() else "user root;"
-        (work / "nginx.conf").write_text(CONFIGURATION.format(user=user, folder=folder, work=work, port=self.port))
+        (work / "nginx.conf").write_text(CONFIGURATION.format(
+            user=user, work=work, site=site or SITE.format(folder=folder, port=self.port)))
 
     def start(self):
         command = ["nginx", "-p", str(self.work), "-e", str(self.work / "error.log"), "-c", str(self.work / "nginx.conf")]
