@@ -3,6 +3,7 @@
 #include "fetch/fetch.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -71,6 +72,7 @@ struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options 
 	if (!options)
 		options = &defaults;
 	made->helper.socket = -1;
+	made->helper.stop_fd = options->stop_fd > 0 ? options->stop_fd : -1;
 	made->http_proxy = choose_text(options->http_proxy, "http_proxy", "HTTP_PROXY");
 	made->https_proxy = choose_text(options->https_proxy, "https_proxy", "HTTPS_PROXY");
 	made->no_proxy = choose_text(options->no_proxy, "no_proxy", "NO_PROXY");
@@ -231,16 +233,16 @@ static struct kc_error *read_answer(struct download *download, struct kc_fetch_a
 	struct kc_fetch *fetch = download->fetch;
 	int64_t silence_ms = (int64_t)fetch->connect_ms + fetch->stall_ms;
 	int64_t left = download->deadline_ms - now_ms();
+	struct kc_error *err;
 
 	if (left + GRACE_MS <= 0) {
 		kc_fetch_helper_stop(&fetch->helper);
 		return kc_error_new(KC_ERR_STALLED, "%s: this takes longer than %u s", download->shown_url,
 				    fetch->total_ms / 1000);
 	}
-	download->may_get_better = !download->is_post;
-	KC_TRY(kc_fetch_helper_read(&fetch->helper, (int)(silence_ms < left ? silence_ms : left) + GRACE_MS, answer));
-	download->may_get_better = false;
-	return NULL;
+	err = kc_fetch_helper_read(&fetch->helper, (int)(silence_ms < left ? silence_ms : left) + GRACE_MS, answer);
+	download->may_get_better = err && !download->is_post && kc_error_code(err) != KC_ERR_BUSY;
+	return err;
 }
 
 /* Its answers up to the last. */
@@ -324,12 +326,12 @@ static int64_t choose_pause_ms(const struct download *download, unsigned n)
 	return (int64_t)(random % (most + 1));
 }
 
-static void sleep_ms(int64_t ms)
+/* A signal only makes it shorter. False: it was stopped. */
+static bool sleep_ms(const struct kc_fetch *fetch, int64_t ms)
 {
-	struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+	struct pollfd stop = { fetch->helper.stop_fd, POLLIN, 0 };
 
-	while (nanosleep(&pause, &pause) < 0 && errno == EINTR)
-		continue;
+	return poll(&stop, 1, (int)ms) <= 0;
 }
 
 static struct kc_error *try_again_and_again(struct download *download)
@@ -345,8 +347,9 @@ static struct kc_error *try_again_and_again(struct download *download)
 		if (pause_ms >= left_ms(download))
 			return kc_steal(err);
 		kc_info(download->ctx, "%s; trying again in %.1f s", kc_error_message(err), (double)pause_ms / 1000);
+		if (!sleep_ms(download->fetch, pause_ms))
+			return kc_steal(err);
 		kc_error_free(kc_steal(err));
-		sleep_ms(pause_ms);
 	}
 }
 

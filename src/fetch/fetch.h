@@ -25,6 +25,7 @@ struct kc_fetch_options {
 	unsigned tries;					 /* 5; 1: no retry */
 	unsigned retry_ms; /* the first pause, doubled each time, with jitter: 1 s; Retry-After overrides it, 120 s at
 			      most */
+	int stop_fd;	   /* from when on it is readable, everything ends at once: KC_ERR_BUSY; borrowed; 0: none */
 };
 
 struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options *options, struct kc_fetch **fetch);

@@ -158,13 +158,17 @@ static struct kc_error *helper_bury(struct kc_fetch_helper *helper)
 
 struct kc_error *kc_fetch_helper_read(struct kc_fetch_helper *helper, int timeout_ms, struct kc_fetch_answer *answer)
 {
-	struct pollfd readable = { helper->socket, POLLIN, 0 };
+	struct pollfd fds[] = { { helper->socket, POLLIN, 0 }, { helper->stop_fd, POLLIN, 0 } };
 	ssize_t size;
 	int n;
 
 	do
-		n = poll(&readable, 1, timeout_ms);
+		n = poll(fds, 2, timeout_ms);
 	while (n < 0 && errno == EINTR);
+	if (n > 0 && fds[1].revents) {
+		kc_fetch_helper_stop(helper);
+		return kc_error_new(KC_ERR_BUSY, "downloads were stopped");
+	}
 	if (n == 0) {
 		kc_fetch_helper_stop(helper);
 		return kc_error_new(KC_ERR_STALLED, KC_FETCH_PROGRAM " gave no answer in time");

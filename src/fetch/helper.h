@@ -8,10 +8,11 @@
 #include "base/ctx.h"
 #include "fetch/protocol.h"
 
-/* Zeroed but for `socket`, -1: not running. */
+/* Zeroed but for `socket`, -1: not running, and `stop_fd`, -1: none. */
 struct kc_fetch_helper {
 	pid_t pid;
 	int socket;
+	int stop_fd;
 	uint8_t packet[KC_FETCH_ANSWER_MAX + 1];
 };
 
@@ -21,7 +22,7 @@ struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper 
 				     const char *post);
 /*
  * The next answer; it points into the helper's packet. KC_ERR_STALLED: nothing for `timeout_ms`. KC_ERR_SYSTEM: the
- * helper ended, or sent what no honest one sends. After any error it runs no more.
+ * helper ended, or sent what no honest one sends. KC_ERR_BUSY: `stop_fd` is readable. After any error it runs no more.
  */
 struct kc_error *kc_fetch_helper_read(struct kc_fetch_helper *helper, int timeout_ms, struct kc_fetch_answer *answer);
 /* Ends the helper, whatever it is doing. */

@@ -95,6 +95,10 @@ struct kc_error *kc_repository_set_state(struct kc_ctx *ctx, struct kc_repositor
 struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
 					const char *feed, struct kc_repository_change *change);
 
+/* As undeployed, also when the feed never had it: automatic updates leave it so. KC_ERR_NOTHING: the feed has it. */
+struct kc_error *kc_repository_leave_out(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
+					 const char *feed);
+
 struct kc_feed_info {
 	char *name;
 	char *note;
@@ -116,6 +120,9 @@ struct kc_error *kc_repository_feeds(struct kc_ctx *ctx, struct kc_repository *r
 /* As JSON text: an array of what the feeds are (caller frees). */
 struct kc_error *kc_feed_infos_to_json(const struct kc_feed_info *feeds, size_t n_feeds, char **text);
 void kc_feed_infos_free(struct kc_feed_info *feeds, size_t n_feeds);
+/* NULL: the feed does not have it. */
+struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, const char *patchset);
+bool kc_feed_was_undeployed(const struct kc_feed_info *feed, const char *patchset);
 /* A new feed (patchsets of `info` are ignored; `from` copies those of another feed, NULL: empty), or other settings. */
 struct kc_error *kc_repository_feed_add(struct kc_ctx *ctx, struct kc_repository *repository,
 					const struct kc_feed_info *info, const char *from);

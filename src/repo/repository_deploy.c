@@ -385,3 +385,19 @@ struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository
 	KC_TRY(kc_feed_commit(ctx, repository, found, damage ? NULL : table, change));
 	return is_in_any_feed(repository, name) ? NULL : remove_from_store(repository, name);
 }
+
+/* Nothing that hosts see. */
+struct kc_error *kc_repository_leave_out(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
+					 const char *feed)
+{
+	struct kc_feed_info *found;
+
+	(void)ctx;
+	KC_TRY(kc_feed_find(repository, feed, &found));
+	if (kc_feed_patchset_find(found, patchset))
+		return kc_error_new(KC_ERR_NOTHING, "the feed %s has %s", feed, patchset);
+	if (kc_feed_was_undeployed(found, patchset))
+		return NULL;
+	KC_TRY(kc_feed_set_undeployed(found, patchset, true));
+	return kc_feed_write(repository, found);
+}

@@ -60,6 +60,14 @@ struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, 
 	return NULL;
 }
 
+bool kc_feed_was_undeployed(const struct kc_feed_info *feed, const char *patchset)
+{
+	for (size_t i = 0; i < feed->n_undeployed; i++)
+		if (!strcmp(feed->undeployed[i], patchset))
+			return true;
+	return false;
+}
+
 struct kc_error *kc_feed_set_undeployed(struct kc_feed_info *feed, const char *patchset, bool is_undeployed)
 {
 	size_t i = 0;

@@ -75,7 +75,6 @@ struct kc_error *kc_repository_set_certificate(const struct kc_repository *repos
 struct kc_error *kc_feeds_load(struct kc_repository *repository);
 /* KC_ERR_NOT_FOUND names those that there are. */
 struct kc_error *kc_feed_find(struct kc_repository *repository, const char *name, struct kc_feed_info **feed);
-struct kc_feed_patchset *kc_feed_patchset_find(const struct kc_feed_info *feed, const char *patchset);
 /* Notes that somebody took it out of the feed; forgetting that cannot fail. */
 struct kc_error *kc_feed_set_undeployed(struct kc_feed_info *feed, const char *patchset, bool is_undeployed);
 /* A marker on disk, set before private/ changes: this feed has to be published. */

@@ -32,93 +32,95 @@ struct managing {
 	size_t n;
 };
 
-/* ---- arrivals ---- */
+/* ---- files that no feed needs ---- */
 
-static struct kc_error *put_arrival(struct kc_db_conn *conn, void *data)
+/* A patch file names its patchset, so no other patchset has the same one. */
+static struct kc_error *remove_blobs(const struct kc_publisher *publisher, const struct kc_patchset *patchset)
 {
-	return kc_arrivals_put(conn, data);
+	for (size_t i = 0; i < patchset->n_files; i++) {
+		kc_autofree char *blob = kc_blob_path(patchset->files[i].hash);
+		kc_autofree char *path = blob ? kc_path_join(publisher->archives, blob) : NULL;
+
+		if (!path)
+			return kc_error_no_memory();
+		unlink(path);
+	}
+	return NULL;
 }
 
-struct kc_error *kc_arrival_record(struct kc_publisher *publisher, const char *patchset, const char *channel,
-				   const char *distro, int64_t released, bool is_here)
+/* Out of archives/; nothing, when it is not there. */
+static struct kc_error *drop_kept(const struct kc_publisher *publisher, const char *name)
 {
-	struct kc_arrival arrival = {
-		.patchset = (char *)patchset,
-		.channel = (char *)(channel ? channel : "default"),
-		.distro = (char *)distro,
-		.source = (char *)(channel ? publisher->upstream : "upload"),
-		.released = released,
-		.arrived = time(NULL),
-		.is_here = is_here,
-	};
+	kc_autopatchset struct kc_patchset *patchset = NULL;
+	kc_autobuf struct kc_buf list = { 0 };
+	kc_autofree char *path = NULL;
 
-	return kc_db_write_wait(publisher->db, put_arrival, &arrival);
-}
-
-static struct kc_error *remove_arrival(struct kc_db_conn *conn, void *data)
-{
-	return kc_arrivals_remove(conn, data);
+	if (asprintf(&path, "%s/" KC_PUBLIC_PATCHSETS "/%s.json", publisher->archives, name) < 0) {
+		path = NULL;
+		return kc_error_no_memory();
+	}
+	if (kc_file_read_now(path, KC_PATCHSET_LIST_SIZE_MAX, &list))
+		return NULL;
+	KC_TRY(kc_patchset_peek(name, list.data, list.size, &patchset));
+	KC_TRY(remove_blobs(publisher, patchset));
+	unlink(path);
+	return NULL;
 }
 
 /* ---- one patchset, one feed ---- */
 
-struct kc_error *kc_patchset_bring(struct kc_ctx *ctx, struct kc_repository *repository, const char *folder,
-				   const char *patchset, const char *feed, enum kc_patchset_state state)
+static struct kc_error *bring_from(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
+				   const char *patchset, const char *feed, enum kc_patchset_state state,
+				   unsigned rollout)
+{
+	kc_autofree char *upstream = kc_path_join(publisher->mirror, "public");
+	const char *const folders[] = { publisher->archives, upstream };
+	struct kc_repository_change change;
+
+	if (!upstream)
+		return kc_error_no_memory();
+	for (size_t i = 0; i < KC_ARRAY_SIZE(folders); i++) {
+		struct kc_error *err = kc_repository_deploy_files(ctx, repository, folders[i], patchset, feed, state,
+								  rollout, &change);
+
+		if (!err)
+			return i == 0 ? drop_kept(publisher, patchset) : NULL;
+		if (kc_error_code(err) != KC_ERR_NOT_FOUND)
+			return err;
+		kc_error_free(err);
+	}
+	return kc_error_new(KC_ERR_NOT_FOUND,
+			    "the patchset '%s' is not here: 'deploy' brings its archive, 'download-missing' asks the "
+			    "upstream",
+			    patchset);
+}
+
+struct kc_error *kc_patchset_bring(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
+				   const char *patchset, const char *feed, enum kc_patchset_state state,
+				   unsigned rollout)
 {
 	struct kc_repository_change change;
-	struct kc_error *err = kc_repository_add(ctx, repository, patchset, feed, state, 0, &change);
+	struct kc_error *err = kc_repository_add(ctx, repository, patchset, feed, state, rollout, &change);
 
 	if (!err || kc_error_code(err) != KC_ERR_NOT_FOUND)
 		return err;
 	kc_error_free(err);
-	return kc_repository_deploy_files(ctx, repository, folder, patchset, feed, state, 0, &change);
+	return bring_from(ctx, publisher, repository, patchset, feed, state, rollout);
 }
 
-static struct kc_error *enable(struct managing *managing, const char *patchset)
-{
-	struct kc_repository_change change;
-	struct kc_error *err = kc_repository_set_state(managing->ctx, managing->repository, patchset, managing->feed,
-						       KC_PATCHSET_ENABLED, 0, &change);
-
-	if (!err || kc_error_code(err) != KC_ERR_NOT_FOUND)
-		return err;
-	kc_error_free(err);
-	return kc_patchset_bring(managing->ctx, managing->repository, managing->publisher->archives, patchset,
-				 managing->feed, KC_PATCHSET_ENABLED);
-}
-
+/* A feed that does not have it gets it, unless it is to be blocked. */
 static struct kc_error *set_state(struct managing *managing, const char *patchset, enum kc_patchset_state state)
 {
 	struct kc_repository_change change;
+	struct kc_error *err = kc_repository_set_state(managing->ctx, managing->repository, patchset, managing->feed,
+						       state, 0, &change);
 
-	return kc_repository_set_state(managing->ctx, managing->repository, patchset, managing->feed, state, 0,
-				       &change);
+	if (!err || kc_error_code(err) != KC_ERR_NOT_FOUND || state == KC_PATCHSET_BLOCKED)
+		return err;
+	kc_error_free(err);
+	return kc_patchset_bring(managing->ctx, managing->publisher, managing->repository, patchset, managing->feed,
+				 state, 0);
 }
-
-/* Its files stay here, in archives/. */
-static struct kc_error *undeploy(struct managing *managing, const char *patchset)
-{
-	struct kc_repository_change change;
-	/* what is damaged can be taken out all the same */
-	kc_autoerror struct kc_error *damage =
-		kc_repository_keep_files(managing->ctx, managing->repository, patchset, managing->publisher->archives);
-
-	if (damage)
-		kc_warning(managing->ctx, "the files of %s are not kept: %s", patchset, kc_error_message(damage));
-	return kc_repository_undeploy(managing->ctx, managing->repository, patchset, managing->feed, &change);
-}
-
-static struct kc_error *deploy_archive(struct managing *managing, const struct kc_manage *manage,
-				       const struct kc_patchset *patchset)
-{
-	struct kc_repository_change change;
-
-	KC_TRY(kc_repository_deploy(managing->ctx, managing->repository, manage->archive, managing->feed,
-				    manage->disabled ? KC_PATCHSET_DISABLED : KC_PATCHSET_ENABLED, 0, &change));
-	return kc_arrival_record(managing->publisher, patchset->name, NULL, patchset->distro, patchset->released, true);
-}
-
-/* ---- many patchsets ---- */
 
 static struct kc_error *find_feed(const struct managing *managing, struct kc_feed_info **feeds, size_t *n_feeds,
 				  const struct kc_feed_info **feed)
@@ -133,17 +135,64 @@ static struct kc_error *find_feed(const struct managing *managing, struct kc_fee
 	return kc_error_new(KC_ERR_NOT_FOUND, "there is no feed '%s'", managing->feed);
 }
 
-/* Has somebody decided that the feed shall not have it, or not yet? */
-static bool is_kept_out(const struct kc_feed_info *feed, const char *patchset)
+static struct kc_error *is_only_here(const struct managing *managing, const char *patchset, bool *is_only)
 {
-	for (size_t i = 0; i < feed->n_undeployed; i++)
-		if (!strcmp(feed->undeployed[i], patchset))
-			return true;
-	for (size_t i = 0; i < feed->n_patchsets; i++)
-		if (!strcmp(feed->patchsets[i].name, patchset))
-			return feed->patchsets[i].state != KC_PATCHSET_ENABLED;
-	return false;
+	const struct kc_feed_info *feed;
+	struct kc_feed_info *feeds;
+	size_t n_feeds;
+
+	KC_TRY(find_feed(managing, &feeds, &n_feeds, &feed));
+	*is_only = kc_feed_patchset_find(feed, patchset);
+	for (size_t i = 0; i < n_feeds; i++)
+		*is_only = *is_only && (&feeds[i] == feed || !kc_feed_patchset_find(&feeds[i], patchset));
+	kc_feed_infos_free(feeds, n_feeds);
+	return NULL;
 }
+
+/* When no feed has it any more, its files stay here all the same, in archives/. */
+static struct kc_error *undeploy(struct managing *managing, const char *patchset)
+{
+	struct kc_repository_change change;
+	struct kc_error *damage = NULL;
+	bool is_only;
+
+	KC_TRY(is_only_here(managing, patchset, &is_only));
+	if (is_only)
+		damage = kc_repository_keep_files(managing->ctx, managing->repository, patchset,
+						  managing->publisher->archives);
+	/* what is damaged can be taken out all the same */
+	if (damage)
+		kc_warning(managing->ctx, "the files of %s are not kept: %s", patchset, kc_error_message(damage));
+	kc_error_free(damage);
+	return kc_repository_undeploy(managing->ctx, managing->repository, patchset, managing->feed, &change);
+}
+
+/* It is for feeds of this one's channel, and of those that are less stable. */
+static struct kc_error *record_upload(struct managing *managing, const struct kc_patchset *patchset)
+{
+	const struct kc_feed_info *feed;
+	struct kc_feed_info *feeds;
+	unsigned channel;
+	size_t n_feeds;
+
+	KC_TRY(find_feed(managing, &feeds, &n_feeds, &feed));
+	channel = kc_channel_find(feed->channel);
+	kc_feed_infos_free(feeds, n_feeds);
+	return kc_known_record(managing->publisher, patchset, NULL, channel, 0, true);
+}
+
+static struct kc_error *deploy_archive(struct managing *managing, const struct kc_manage *manage,
+				       const struct kc_patchset *patchset)
+{
+	struct kc_repository_change change;
+
+	KC_TRY(kc_repository_deploy(managing->ctx, managing->repository, manage->archive, managing->feed,
+				    manage->disabled ? KC_PATCHSET_DISABLED : KC_PATCHSET_ENABLED, 0, &change));
+	KC_TRY(drop_kept(managing->publisher, patchset->name));
+	return record_upload(managing, patchset);
+}
+
+/* ---- many patchsets ---- */
 
 static struct kc_error *count(struct managing *managing, struct kc_error *err)
 {
@@ -155,30 +204,57 @@ static struct kc_error *count(struct managing *managing, struct kc_error *err)
 	return NULL;
 }
 
-static struct kc_error *enable_upto(struct managing *managing, const char *last)
+static bool is_of_same_product(const char *a, const char *b)
 {
-	KC_CLEANUP_NAMES struct kc_names here = { 0 };
+	return kc_patchset_product(a) == kc_patchset_product(b);
+}
+
+/* Somebody disabled or blocked it in this feed, or it is of a channel that is less stable than the feed's. */
+static bool is_kept_out(const struct kc_feed_info *feed, const struct kc_known_patchset *known)
+{
+	const struct kc_feed_patchset *patchset = kc_feed_patchset_find(feed, known->name);
+
+	return patchset ? patchset->state != KC_PATCHSET_ENABLED : known->channel > kc_channel_find(feed->channel);
+}
+
+static struct kc_error *enable_known(struct managing *managing, const struct kc_known *known, const char *last)
+{
 	const struct kc_feed_info *feed;
 	struct kc_feed_info *feeds;
 	struct kc_error *err = NULL;
 	size_t n_feeds;
 
-	KC_TRY(kc_patchsets_here(managing->ctx, managing->publisher, managing->repository, &here));
-	if (!kc_names_have(&here, last))
-		return kc_error_new(KC_ERR_NOT_FOUND, "the patchset '%s' is not here", last);
 	KC_TRY(find_feed(managing, &feeds, &n_feeds, &feed));
-	for (size_t i = 0; !err && i < here.n && strcmp(here.names[i], last) <= 0; i++) {
-		const char *name = here.names[i];
+	for (size_t i = 0; !err && i < known->n && strcmp(known->patchsets[i].name, last) <= 0; i++) {
+		const struct kc_known_patchset *one = &known->patchsets[i];
 
-		if (kc_patchset_product(name) == kc_patchset_product(last) &&
-		    (!strcmp(name, last) || !is_kept_out(feed, name)))
-			err = count(managing, enable(managing, name));
+		if (one->is_here && is_of_same_product(one->name, last) &&
+		    (!strcmp(one->name, last) || !is_kept_out(feed, one)))
+			err = count(managing, set_state(managing, one->name, KC_PATCHSET_ENABLED));
 	}
 	kc_feed_infos_free(feeds, n_feeds);
 	return err;
 }
 
-/* The newest goes first: what is cut off in the middle leaves no gap. */
+/* The oldest goes first: what is cut off in the middle leaves no gap. */
+static struct kc_error *enable_upto(struct managing *managing, const char *last)
+{
+	KC_CLEANUP_KNOWN struct kc_known known = { 0 };
+	KC_CLEANUP_SEEN struct kc_seen seen = { 0 };
+	const struct kc_known_patchset *found;
+
+	KC_TRY(kc_seen_read(managing->publisher->seen, &seen));
+	KC_TRY(kc_known_settle(managing->ctx, managing->publisher, managing->repository, &seen, &known));
+	found = kc_known_find(&known, last);
+	if (!found || !found->is_here)
+		return kc_error_new(KC_ERR_NOT_FOUND, "the patchset '%s' is not here", last);
+	return enable_known(managing, &known, last);
+}
+
+/*
+ * The newest goes first. Those that are disabled or blocked stay, unless they are the one that was named: hosts do not
+ * see the former, and to undeploy the latter would take back the block.
+ */
 static struct kc_error *undeploy_downto(struct managing *managing, const char *first)
 {
 	KC_CLEANUP_NAMES struct kc_names names = { 0 };
@@ -189,11 +265,12 @@ static struct kc_error *undeploy_downto(struct managing *managing, const char *f
 
 	KC_TRY(find_feed(managing, &feeds, &n_feeds, &feed));
 	for (size_t i = 0; !err && i < feed->n_patchsets; i++)
-		err = kc_names_add(&names, feed->patchsets[i].name);
+		if (feed->patchsets[i].state == KC_PATCHSET_ENABLED || !strcmp(feed->patchsets[i].name, first))
+			err = kc_names_add(&names, feed->patchsets[i].name);
 	kc_feed_infos_free(feeds, n_feeds);
 	kc_names_sort(&names);
 	for (size_t i = names.n; !err && i-- > 0 && strcmp(names.names[i], first) >= 0;)
-		if (kc_patchset_product(names.names[i]) == kc_patchset_product(first))
+		if (is_of_same_product(names.names[i], first))
 			err = count(managing, undeploy(managing, names.names[i]));
 	return err;
 }
@@ -228,10 +305,11 @@ static struct kc_error *act(struct managing *managing, const struct kc_manage *m
 {
 	switch (manage->action) {
 	case KC_PATCHSET_DEPLOY:
-		return kc_patchset_bring(managing->ctx, managing->repository, managing->publisher->archives, patchset,
-					 managing->feed, manage->disabled ? KC_PATCHSET_DISABLED : KC_PATCHSET_ENABLED);
+		return kc_patchset_bring(managing->ctx, managing->publisher, managing->repository, patchset,
+					 managing->feed, manage->disabled ? KC_PATCHSET_DISABLED : KC_PATCHSET_ENABLED,
+					 0);
 	case KC_PATCHSET_ENABLE:
-		return enable(managing, patchset);
+		return set_state(managing, patchset, KC_PATCHSET_ENABLED);
 	case KC_PATCHSET_DISABLE:
 		return set_state(managing, patchset, KC_PATCHSET_DISABLED);
 	case KC_PATCHSET_BLOCK:
@@ -271,41 +349,34 @@ struct kc_error *kc_publisher_manage(struct kc_ctx *ctx, struct kc_publisher *pu
 	return NULL;
 }
 
-/* A patch file names its patchset, so no other patchset has the same one. */
-static struct kc_error *remove_blobs(const struct kc_publisher *publisher, const struct kc_patchset *patchset)
-{
-	for (size_t i = 0; i < patchset->n_files; i++) {
-		kc_autofree char *blob = kc_blob_path(patchset->files[i].hash);
-		kc_autofree char *path = blob ? kc_path_join(publisher->archives, blob) : NULL;
+/* ---- out of everything ---- */
 
-		if (!path)
-			return kc_error_no_memory();
-		unlink(path);
-	}
-	return NULL;
+static struct kc_error *forget(struct kc_db_conn *conn, void *data)
+{
+	return kc_arrivals_remove(conn, data);
 }
 
-static struct kc_error *remove_files(struct kc_publisher *publisher, const char *name)
+/* `*was_here`: there was something to remove. */
+static struct kc_error *remove_for_good(struct kc_publisher *publisher, const char *patchset, bool *was_here)
 {
-	kc_autopatchset struct kc_patchset *patchset = NULL;
-	kc_autobuf struct kc_buf list = { 0 };
-	kc_autofree char *path = NULL;
 	struct kc_error *err;
 
-	if (asprintf(&path, "%s/patchsets/%s.json", publisher->archives, name) < 0) {
-		path = NULL;
-		return kc_error_no_memory();
-	}
-	if (!kc_file_read_now(path, KC_PATCHSET_LIST_SIZE_MAX, &list)) {
-		KC_TRY(kc_patchset_peek(name, list.data, list.size, &patchset));
-		KC_TRY(remove_blobs(publisher, patchset));
-		unlink(path);
-	}
-	err = kc_db_write_wait(publisher->db, remove_arrival, (void *)name);
+	KC_TRY(drop_kept(publisher, patchset));
+	err = kc_db_write_wait(publisher->db, forget, (void *)patchset);
+	*was_here = !err;
 	if (!err || kc_error_code(err) != KC_ERR_NOT_FOUND)
 		return err;
 	kc_error_free(err);
 	return NULL;
+}
+
+/* Feeds that do not have it yet do not take it by themselves either. */
+static struct kc_error *take_out(struct managing *managing, const struct kc_feed_info *feed, const char *patchset)
+{
+	managing->feed = feed->name;
+	if (kc_feed_patchset_find(feed, patchset))
+		return count(managing, undeploy(managing, patchset));
+	return kc_repository_leave_out(managing->ctx, managing->repository, patchset, feed->name);
 }
 
 struct kc_error *kc_publisher_unroll(struct kc_ctx *ctx, struct kc_publisher *publisher,
@@ -314,21 +385,18 @@ struct kc_error *kc_publisher_unroll(struct kc_ctx *ctx, struct kc_publisher *pu
 	struct managing managing = { ctx, publisher, repository, NULL, 0 };
 	struct kc_feed_info *feeds;
 	struct kc_error *err = NULL;
+	bool was_here = false;
 	size_t n_feeds;
 
 	*n = 0;
 	KC_TRY(check_name(patchset));
 	KC_TRY(kc_repository_feeds(ctx, repository, &feeds, &n_feeds));
-	for (size_t i = 0; !err && i < n_feeds; i++) {
-		managing.feed = feeds[i].name;
-		for (size_t k = 0; !err && k < feeds[i].n_patchsets; k++)
-			if (!strcmp(feeds[i].patchsets[k].name, patchset))
-				err = count(&managing, undeploy(&managing, patchset));
-	}
+	for (size_t i = 0; !err && i < n_feeds; i++)
+		err = take_out(&managing, &feeds[i], patchset);
 	kc_feed_infos_free(feeds, n_feeds);
-	KC_TRY(err);
 	*n = managing.n;
+	KC_TRY(err);
 	if (remove)
-		return remove_files(publisher, patchset);
-	return managing.n ? NULL : kc_error_new(KC_ERR_NOTHING, "no feed has %s", patchset);
+		KC_TRY(remove_for_good(publisher, patchset, &was_here));
+	return managing.n || was_here ? NULL : kc_error_new(KC_ERR_NOTHING, "no feed has %s", patchset);
 }

@@ -16,6 +16,8 @@
 #include "repo/source_folder.h"
 #include "sign/canonical.h"
 
+enum { PATIENCE_S = 10 };
+
 struct offered_list {
 	char kernel_id[KC_KERNEL_ID_SIZE];
 	bool exists;
@@ -29,6 +31,10 @@ struct offered_feed {
 	struct kc_repo_source source;
 	struct timespec seen; /* mtime and inode of timestamp.json */
 	ino_t inode;
+	/* What was wrong with that file, and when: a whole list of servers must not try it anew for each. */
+	enum kc_error_code failure;
+	char *failure_text; /* NULL: nothing */
+	time_t failed;
 	struct offered_list **lists; /* those that were asked for, by kernel id */
 	size_t n_lists;
 };
@@ -72,6 +78,7 @@ static void free_feed(struct offered_feed *feed)
 		return;
 	clear_lists(feed);
 	kc_repo_client_free(feed->client);
+	free(feed->failure_text);
 	free(feed->name);
 	free(feed->folder);
 	free(feed);
@@ -115,6 +122,22 @@ static struct kc_error *refresh(struct kc_offers *offers, struct offered_feed *f
 	return kc_repo_client_refresh(offers->ctx, feed->client, &feed->source, time(NULL), &refreshed);
 }
 
+/* Whatever is remembered is about the file that `st` is of. */
+static bool is_same(const struct offered_feed *feed, const struct stat *st)
+{
+	return feed->client && st->st_ino == feed->inode && st->st_mtim.tv_sec == feed->seen.tv_sec &&
+	       st->st_mtim.tv_nsec == feed->seen.tv_nsec;
+}
+
+static struct kc_error *remember_failure(struct offered_feed *feed, struct kc_error *err)
+{
+	free(feed->failure_text);
+	feed->failure_text = err ? strdup(kc_error_message(err)) : NULL;
+	feed->failure = err ? kc_error_code(err) : KC_ERR_NOTHING;
+	feed->failed = time(NULL);
+	return err;
+}
+
 static struct kc_error *look_again(struct kc_offers *offers, struct offered_feed *feed)
 {
 	kc_autofree char *path = kc_path_join(feed->folder, "metadata/timestamp.json");
@@ -124,14 +147,14 @@ static struct kc_error *look_again(struct kc_offers *offers, struct offered_feed
 		return kc_error_no_memory();
 	if (stat(path, &st) < 0)
 		return kc_error_new(KC_ERR_NOT_FOUND, "there is no feed '%s'", feed->name);
-	if (feed->client && st.st_ino == feed->inode && st.st_mtim.tv_sec == feed->seen.tv_sec &&
-	    st.st_mtim.tv_nsec == feed->seen.tv_nsec)
+	if (is_same(feed, &st) && !feed->failure_text)
 		return NULL;
+	if (is_same(feed, &st) && time(NULL) - feed->failed < PATIENCE_S)
+		return kc_error_new(feed->failure, "%s", feed->failure_text);
 	clear_lists(feed);
-	KC_TRY(refresh(offers, feed));
 	feed->inode = st.st_ino;
 	feed->seen = st.st_mtim;
-	return NULL;
+	return remember_failure(feed, refresh(offers, feed));
 }
 
 static struct kc_error *add_feed(struct kc_offers *offers, const char *name, struct offered_feed **feed)
@@ -230,6 +253,14 @@ static struct kc_error *find_list(struct kc_offers *offers, struct offered_feed 
 
 /* ---- the offer ---- */
 
+/* What the list says of the level that is in; it may be of the default type where there is none of the host's. */
+static const struct kc_target_entry *find_level(const struct kc_target_list *list, const char *type, uint32_t level)
+{
+	const struct kc_target_entry *entry = kc_choice_find(list, NULL, type, level);
+
+	return entry ? entry : kc_choice_find(list, NULL, "default", level);
+}
+
 static enum kc_offer judge(const struct offered_list *list, const struct kc_choice_policy *policy, uint32_t level,
 			   uint32_t *offered)
 {
@@ -238,7 +269,7 @@ static enum kc_offer judge(const struct offered_list *list, const struct kc_choi
 	if (!list->exists)
 		return KC_OFFER_UNSUPPORTED;
 	chosen = kc_choice_pick(&list->list, NULL, policy);
-	has = level ? kc_choice_find(&list->list, NULL, policy->type, level) : NULL;
+	has = level ? find_level(&list->list, policy->type, level) : NULL;
 	*offered = chosen ? chosen->level : 0;
 	/* hosts never go lower by themselves, unless what they have is blocked */
 	return (has && has->blocked) || *offered > level ? KC_OFFER_OUTDATED : KC_OFFER_UPDATED;

@@ -91,14 +91,36 @@ static struct kc_error *make_paths(struct kc_publisher *publisher, const char *d
 	publisher->repository = kc_path_join(dir, "repository");
 	publisher->archives = kc_path_join(dir, "archives");
 	publisher->mirror = kc_path_join(dir, "upstream");
+	publisher->seen = kc_path_join(dir, "upstream/seen.json");
 	publisher->upstream = strdup(config->upstream ? config->upstream : "");
 	publisher->upstream_root = strdup(config->upstream_root ? config->upstream_root : "");
 	publisher->proxy = strdup(config->http_proxy ? config->http_proxy : "");
 	publisher->auto_update_ms = (int64_t)config->auto_update_s * 1000;
-	return publisher->dir && publisher->repository && publisher->archives && publisher->mirror &&
+	return publisher->dir && publisher->repository && publisher->archives && publisher->mirror && publisher->seen &&
 			       publisher->upstream && publisher->upstream_root && publisher->proxy
 		       ? NULL
 		       : kc_error_no_memory();
+}
+
+/* A portal without its repository does not start; one that kcare-repo is at work on does. */
+static struct kc_error *look_at_repository(struct kc_publisher *publisher)
+{
+	kc_autorepository struct kc_repository *repository = NULL;
+	KC_CLEANUP_KNOWN struct kc_known known = { 0 };
+	KC_CLEANUP_SEEN struct kc_seen seen = { 0 };
+	struct kc_error *err = kc_repository_open(publisher->ctx, publisher->repository, &repository);
+
+	if (err && kc_error_code(err) == KC_ERR_LOCKED) {
+		kc_warning(publisher->ctx, "%s", kc_error_message(err));
+		kc_error_free(err);
+		return NULL;
+	}
+	KC_TRY(err);
+	err = kc_seen_read(publisher->seen, &seen);
+	if (err)
+		kc_warning(publisher->ctx, "%s", kc_error_message(err));
+	kc_error_free(err);
+	return kc_known_settle(publisher->ctx, publisher, repository, &seen, &known);
 }
 
 static struct kc_error *start(struct kc_publisher *publisher)
@@ -107,6 +129,8 @@ static struct kc_error *start(struct kc_publisher *publisher)
 
 	if (err)
 		return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", publisher->archives);
+	KC_TRY(look_at_repository(publisher));
+	KC_TRY(kc_upstream_open(publisher));
 	KC_TRY(kc_offers_new(publisher, &publisher->offers));
 	KC_TRY(kc_worker_start(refresh_due, 0, publisher, &publisher->jobs));
 	return kc_worker_start(kc_update_due, publisher->auto_update_ms ? publisher->auto_update_ms : KC_WORKER_NEVER,
@@ -139,6 +163,7 @@ void kc_publisher_stop(struct kc_publisher *publisher)
 {
 	if (!publisher)
 		return;
+	kc_upstream_stop(publisher);
 	/* a copy of the upstream ends in a job */
 	if (publisher->copies)
 		kc_worker_stop(publisher->copies);
@@ -157,6 +182,9 @@ void kc_publisher_free(struct kc_publisher *publisher)
 	free(publisher->repository);
 	free(publisher->archives);
 	free(publisher->mirror);
+	free(publisher->seen);
+	if (publisher->stop_fd > 0)
+		close(publisher->stop_fd);
 	free(publisher->upstream);
 	free(publisher->upstream_root);
 	free(publisher->proxy);

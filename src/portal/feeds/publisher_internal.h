@@ -3,8 +3,13 @@
 #ifndef KC_PORTAL_FEEDS_PUBLISHER_INTERNAL_H
 #define KC_PORTAL_FEEDS_PUBLISHER_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "portal/feeds/publisher.h"
+#include "portal/feeds/seen.h"
 #include "portal/worker.h"
+#include "repo/mirror.h"
+#include "repo/public_files.h"
 
 struct kc_offers;
 
@@ -15,13 +20,18 @@ struct kc_publisher {
 	char *repository; /* DATA/repository */
 	char *archives;	  /* DATA/archives */
 	char *mirror;	  /* DATA/upstream */
+	char *seen;	  /* DATA/upstream/seen.json */
 	char *upstream, *upstream_root, *proxy;
 	int64_t auto_update_ms;
 	struct kc_worker *jobs, *copies; /* the second one only talks to the upstream */
 	struct kc_offers *offers;
+	atomic_bool is_stopping;
+	int stop_fd;				    /* readable from then on; below 1: not open */
+	const struct kc_mirror_source *lent_source; /* in the place of the upstream's URL: for tests */
+	char last_warning[512];			    /* of automatic updates; in the thread of jobs */
 };
 
-/* ---- names of patchsets ---- */
+/* ---- names of patchsets (names.c) ---- */
 
 struct kc_names {
 	char **names;
@@ -33,15 +43,42 @@ bool kc_names_have(const struct kc_names *names, const char *name);
 void kc_names_sort(struct kc_names *names);
 void kc_names_clear(struct kc_names *names);
 
-/* Patchsets whose files are here, in a feed or in archives/; by name, which is by release. */
-struct kc_error *kc_patchsets_here(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
-				   struct kc_names *names);
-/* Into a feed that does not have it yet: from the store, else from `folder`, as kc_repository_deploy_files(). */
-struct kc_error *kc_patchset_bring(struct kc_ctx *ctx, struct kc_repository *repository, const char *folder,
-				   const char *patchset, const char *feed, enum kc_patchset_state state);
-/* Remembers when it came; `channel` NULL: the default one. Not in the database's own threads. */
-struct kc_error *kc_arrival_record(struct kc_publisher *publisher, const char *patchset, const char *channel,
-				   const char *distro, int64_t released, bool is_here);
+/* ---- patchsets that arrived (known.c); not in the database's own threads ---- */
+
+struct kc_known_patchset {
+	char name[KC_PUBLISHER_NAME_SIZE];
+	char *source;
+	unsigned channel;
+	int64_t arrived;
+	bool is_here, is_upload;
+};
+struct kc_known {
+	struct kc_known_patchset *patchsets; /* by name, which is by day */
+	size_t n;
+};
+/* Both begin anew. Settling makes it true first: whose files are here, and what came by another way. */
+struct kc_error *kc_known_load(struct kc_publisher *publisher, struct kc_known *known);
+struct kc_error *kc_known_settle(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
+				 const struct kc_seen *seen, struct kc_known *known);
+const struct kc_known_patchset *kc_known_find(const struct kc_known *known, const char *patchset);
+void kc_known_clear(struct kc_known *known);
+/* Remembers when it came first. `source` NULL: it was uploaded; `arrived` 0: now. */
+struct kc_error *kc_known_record(struct kc_publisher *publisher, const struct kc_patchset *patchset, const char *source,
+				 unsigned channel, int64_t arrived, bool is_here);
+
+/* ---- one patchset (jobs.c) ---- */
+
+/* Into a feed that does not have it yet: from the store, from archives/, or from the copy of the upstream. */
+struct kc_error *kc_patchset_bring(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
+				   const char *patchset, const char *feed, enum kc_patchset_state state,
+				   unsigned rollout);
+
+/* ---- the copy of the upstream (copy.c) ---- */
+
+struct kc_error *kc_upstream_open(struct kc_publisher *publisher);
+/* In the second thread. KC_ERR_BUSY: kc_upstream_stop() was called. */
+struct kc_error *kc_upstream_copy(struct kc_publisher *publisher);
+void kc_upstream_stop(struct kc_publisher *publisher);
 
 /* ---- offers.c ---- */
 
@@ -54,5 +91,6 @@ void kc_offers_free(struct kc_offers *offers);
 int64_t kc_update_due(void *publisher);
 
 #define KC_CLEANUP_NAMES KC_CLEANUP(kc_names_clear)
+#define KC_CLEANUP_KNOWN KC_CLEANUP(kc_known_clear)
 
 #endif
