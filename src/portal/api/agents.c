@@ -17,7 +17,8 @@ struct agent_work {
 	struct kc_checkin checkin;
 	struct kc_checkin_answer checkin_answer;
 	struct kc_licence_info info;
-	char limit[160]; /* what failures are counted for */
+	enum kc_limit_kind limit_kind; /* what failures are counted for */
+	char limit[80];
 };
 
 static void clear(void *data)
@@ -44,10 +45,13 @@ static struct kc_licences rules(const struct kc_work *work)
 /* ---- who may try how often ---- */
 
 /* Keys can be guessed: tries with a wrong one are counted for the address. */
-struct kc_error *kc_api_limit_keys(struct kc_portal *portal, const struct kc_http_request *request, char name[160])
+static struct kc_error *limit_keys(struct kc_work *work)
 {
-	snprintf(name, 160, "key %s", kc_http_address(request));
-	return kc_http_auth_check_limit(portal->auth, name);
+	struct agent_work *agent = work->data;
+
+	agent->limit_kind = KC_LIMIT_KEYS;
+	kc_http_auth_address(work->request, agent->limit);
+	return kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_KEYS, agent->limit);
 }
 
 /*
@@ -58,9 +62,10 @@ static struct kc_error *limit_server(struct kc_work *work, const char *id)
 {
 	struct agent_work *agent = work->data;
 
-	snprintf(agent->limit, sizeof(agent->limit), "server %s %s", id, kc_http_address(work->request));
+	agent->limit_kind = KC_LIMIT_SERVERS;
+	snprintf(agent->limit, sizeof(agent->limit), "%s %s", id, kc_http_address(work->request));
 	snprintf(work->who, sizeof(work->who), "server:%s", id);
-	return kc_http_auth_check_limit(work->portal->auth, agent->limit);
+	return kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_SERVERS, agent->limit);
 }
 
 static void failed(struct kc_work *work, const struct kc_error *err)
@@ -76,7 +81,7 @@ static void failed(struct kc_work *work, const struct kc_error *err)
 	if (!agent || !*agent->limit || (code != KC_ERR_INVALID_KEY && code != KC_ERR_UNKNOWN_SERVER))
 		return;
 	work->portal->metrics.auth_failures++;
-	kc_http_auth_failed(work->portal->auth, agent->limit);
+	kc_http_auth_failed(work->portal->auth, agent->limit_kind, agent->limit);
 }
 
 /* ---- register ---- */
@@ -87,7 +92,7 @@ static struct kc_error *prepare_register(struct kc_work *work)
 	size_t size;
 	const char *text = kc_http_body(work->request, &size);
 
-	KC_TRY(kc_api_limit_keys(work->portal, work->request, agent->limit));
+	KC_TRY(limit_keys(work));
 	return kc_registration_decode(text, size, &agent->registration);
 }
 
@@ -134,7 +139,7 @@ static struct kc_error *prepare_simple_register(struct kc_work *work)
 	kc_autofree char *named = NULL;
 	const char *key, *hostname;
 
-	KC_TRY(kc_api_limit_keys(work->portal, work->request, agent->limit));
+	KC_TRY(limit_keys(work));
 	KC_TRY(kc_args_need_text(&work->args, "key", 64, &key));
 	KC_TRY(kc_args_text(&work->args, "hostname", KC_PROTO_TEXT_MAX, &hostname));
 	if (!hostname || !*hostname)

@@ -28,8 +28,6 @@ kc_api_handler kc_api_health, kc_api_metrics, kc_api_nagios, kc_api_key_patchset
 /* maintenance.c, audit.c, doctor.c */
 kc_api_handler kc_api_audit, kc_api_doctor, kc_api_backup, kc_api_backup_db, kc_api_restore;
 
-/* Who guesses keys is not heard any more: KC_ERR_TOO_MANY. `name` is for kc_http_auth_failed(). */
-struct kc_error *kc_api_limit_keys(struct kc_portal *portal, const struct kc_http_request *request, char name[160]);
 /* Whether hosts can see this feed. KC_ERR_NOT_FOUND. */
 struct kc_error *kc_api_need_feed(const struct kc_portal *portal, const char *feed);
 

@@ -116,15 +116,16 @@ static struct kc_error *each_server(struct kc_db_conn *conn, struct watch *watch
 static struct kc_error *read_key(struct watch *watch, struct kc_http_request *request, kc_db_fn *read)
 {
 	struct kc_error *err;
-	char limit[160];
+	char address[KC_ADDRESS_TEXT_SIZE];
 
 	watch->now = time(NULL);
 	watch->key = kc_http_path_part(request, 0);
-	KC_TRY(kc_api_limit_keys(watch->portal, request, limit));
+	kc_http_auth_address(request, address);
+	KC_TRY(kc_http_auth_check_limit(watch->portal->auth, KC_LIMIT_KEYS, address));
 	err = kc_db_read(watch->portal->db, read, watch);
 	if (err && kc_error_code(err) == KC_ERR_INVALID_KEY) {
 		watch->portal->metrics.auth_failures++;
-		kc_http_auth_failed(watch->portal->auth, limit);
+		kc_http_auth_failed(watch->portal->auth, KC_LIMIT_KEYS, address);
 	}
 	return err;
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What doctors of hosts send: a file in DATA/reports for each, named by the key that the host shows its administrator.
- * A host that cannot register may send one, too; so there are limits for each address and for all of them.
+ * A host that cannot register may send one, too; so there are limits for each host and address, and for all of them, of
+ * which strangers have half.
  */
 #include "portal/api/handlers.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -16,12 +19,12 @@
 
 enum {
 	REPORTS_MAX = 2000, /* at once; what is old is removed by the portal's upkeep */
+	REPORTS_MIB_MAX = 1024,
 	KEY_SIZE = 64,
 };
 
 struct report_work {
 	struct kc_doctor_report report;
-	char limit[160];
 };
 
 static void clear(void *data)
@@ -43,31 +46,43 @@ static struct kc_error *verify(struct kc_db_conn *conn, void *data)
 	return kc_licence_verify(conn, &work->report.credentials);
 }
 
-/* Each report of somebody unknown counts like a wrong password: the eleventh within minutes is one too many. */
+/* Each report counts like a wrong password: the eleventh within minutes is one too many. */
 static struct kc_error *admit(struct kc_work *work)
 {
 	struct report_work *own = work->data;
-	const char *id = own->report.credentials.server_id;
+	struct kc_http_auth *auth = work->portal->auth;
+	char name[KC_ADDRESS_TEXT_SIZE];
 
-	snprintf(own->limit, sizeof(own->limit), "report %s %s", id, kc_http_address(work->request));
-	KC_TRY(kc_http_auth_check_limit(work->portal->auth, own->limit));
-	kc_http_auth_failed(work->portal->auth, own->limit);
-	return has_credentials(&own->report) ? kc_db_read(work->portal->db, verify, own) : NULL;
+	if (has_credentials(&own->report)) {
+		KC_TRY(kc_db_read(work->portal->db, verify, own));
+		snprintf(name, sizeof(name), "%s", own->report.credentials.server_id);
+	} else {
+		kc_http_auth_address(work->request, name);
+	}
+	KC_TRY(kc_http_auth_check_limit(auth, KC_LIMIT_REPORTS, name));
+	kc_http_auth_failed(auth, KC_LIMIT_REPORTS, name);
+	return NULL;
 }
 
-static struct kc_error *check_room(const char *dir)
+static struct kc_error *check_room(const char *dir, bool is_stranger)
 {
 	kc_autoclosedir DIR *folder = opendir(dir);
-	size_t n = 0;
+	size_t n = 0, share = is_stranger ? 2 : 1;
+	const struct dirent *entry;
+	uint64_t n_bytes = 0;
+	struct stat st;
 
-	while (folder && readdir(folder))
-		n++;
-	if (n > REPORTS_MAX + 2)
-		return kc_error_new(KC_ERR_TOO_MANY,
-				    "the portal has %d reports already; its operator can remove some "
-				    "from %s",
-				    REPORTS_MAX, dir);
-	return NULL;
+	while (folder && (entry = readdir(folder)))
+		if (*entry->d_name != '.' && !fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) {
+			n_bytes += (uint64_t)st.st_size;
+			n++;
+		}
+	if (n < REPORTS_MAX / share && n_bytes < ((uint64_t)REPORTS_MIB_MAX << 20) / share)
+		return NULL;
+	return kc_error_new(
+		KC_ERR_TOO_MANY,
+		"the portal has %zu reports already, of %llu MiB; its operator can remove some from DATA/reports", n,
+		(unsigned long long)n_bytes >> 20);
 }
 
 /* "SERVERID.01234567-89ab-4cde-8f01-23456789abcd" */
@@ -115,7 +130,7 @@ static struct kc_error *prepare(struct kc_work *work)
 	KC_TRY(kc_doctor_report_decode(text, size, &own->report));
 	KC_TRY(admit(work));
 	KC_TRY(kc_work_set(&dir, "%s/reports", work->portal->dir));
-	KC_TRY(check_room(dir));
+	KC_TRY(check_room(dir, !has_credentials(&own->report)));
 	KC_TRY(make_key(&own->report, key));
 	KC_TRY(keep(work, dir, key));
 	snprintf(work->who, sizeof(work->who), "server:%s", own->report.credentials.server_id);

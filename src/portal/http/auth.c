@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/random.h"
 #include "portal/db/users.h"
 #include "portal/http/address.h"
@@ -12,19 +13,7 @@
 #include "sign/hash.h"
 #include "sign/password.h"
 
-enum {
-	LIMITS = 4096,	/* accounts and addresses that fail; when there are more, the oldest are forgotten */
-	LIMIT_WAYS = 8, /* places where one of them can be */
-	REMEMBERED = 64,
-	SALT_SIZE = 32,
-};
-
-/* Failures of one name, told by its hash. */
-struct limit {
-	uint64_t name;
-	int64_t since; /* of the first one that counts; seconds since boot */
-	unsigned n;
-};
+enum { REMEMBERED = 64, SALT_SIZE = 32 };
 
 struct remembered {
 	char hash[KC_SHA256_TEXT_SIZE]; /* of salt, name, kept password, password */
@@ -34,9 +23,9 @@ struct remembered {
 struct kc_http_auth {
 	struct kc_db *db;
 	struct kc_worker *worker;
+	struct kc_limits *limits;
 	uint8_t salt[SALT_SIZE];
 	pthread_mutex_t mutex; /* of what follows */
-	struct limit limits[LIMITS];
 	struct remembered remembered[REMEMBERED];
 	unsigned next_remembered, n_waiting;
 };
@@ -49,80 +38,22 @@ static int64_t now_s(void)
 	return now.tv_sec;
 }
 
-/* With the salt of this process: nobody can choose names that meet in one place. */
-static void hash_with_salt(const struct kc_http_auth *auth, const char *a, const char *b, const char *c,
-			   uint8_t hash[KC_SHA256_SIZE])
-{
-	kc_autobuf struct kc_buf text = { 0 };
-
-	kc_buf_append(&text, auth->salt, sizeof(auth->salt));
-	kc_buf_append(&text, a, strlen(a) + 1);
-	kc_buf_append(&text, b, strlen(b) + 1);
-	kc_buf_append(&text, c, strlen(c) + 1);
-	memset(hash, 0, KC_SHA256_SIZE);
-	if (!text.failed)
-		kc_sha256(text.data, text.size, hash);
-	if (text.data)
-		explicit_bzero(text.data, text.size);
-}
-
 /* ---- limits ---- */
 
-static bool is_over(const struct limit *limit)
+struct kc_error *kc_http_auth_check_limit(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name)
 {
-	return !limit->n || now_s() - limit->since >= KC_AUTH_WINDOW_S;
+	return kc_limits_is_over(auth->limits, kind, name, now_s())
+		       ? kc_error_new(KC_ERR_TOO_MANY, "too many failures; try again in %d minutes",
+				      KC_LIMIT_WINDOW_S / 60)
+		       : NULL;
 }
 
-/* NULL: it has not failed lately; then `*free_place` is where it could be noted, the oldest one of those. */
-static struct limit *find_limit(struct kc_http_auth *auth, const char *name, uint64_t *value, struct limit **free_place)
+void kc_http_auth_failed(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name)
 {
-	uint8_t hash[KC_SHA256_SIZE];
-
-	hash_with_salt(auth, "limit", name, "", hash);
-	memcpy(value, hash, sizeof(*value));
-	*free_place = NULL;
-	for (size_t i = 0; i < LIMIT_WAYS; i++) {
-		struct limit *limit = &auth->limits[(*value + i) % LIMITS];
-
-		if (limit->name == *value && !is_over(limit))
-			return limit;
-		if (!*free_place || limit->since < (*free_place)->since)
-			*free_place = limit;
-	}
-	return NULL;
+	kc_limits_failed(auth->limits, kind, name, now_s());
 }
 
-struct kc_error *kc_http_auth_check_limit(struct kc_http_auth *auth, const char *name)
-{
-	struct limit *limit, *unused;
-	bool is_reached;
-	uint64_t value;
-
-	pthread_mutex_lock(&auth->mutex);
-	limit = find_limit(auth, name, &value, &unused);
-	is_reached = limit && limit->n >= KC_AUTH_FAILURES;
-	pthread_mutex_unlock(&auth->mutex);
-	return is_reached ? kc_error_new(KC_ERR_TOO_MANY, "too many failures; try again in %d minutes",
-					 KC_AUTH_WINDOW_S / 60)
-			  : NULL;
-}
-
-void kc_http_auth_failed(struct kc_http_auth *auth, const char *name)
-{
-	struct limit *limit, *place;
-	uint64_t value;
-
-	pthread_mutex_lock(&auth->mutex);
-	limit = find_limit(auth, name, &value, &place);
-	if (limit)
-		limit->n++;
-	else
-		*place = (struct limit){ .name = value, .since = now_s(), .n = 1 };
-	pthread_mutex_unlock(&auth->mutex);
-}
-
-/* What is counted of an address: of IPv6 the network. */
-static void address_name(const struct kc_http_request *request, char name[KC_ADDRESS_TEXT_SIZE])
+void kc_http_auth_address(const struct kc_http_request *request, char name[KC_ADDRESS_TEXT_SIZE])
 {
 	struct kc_address address;
 
@@ -133,16 +64,43 @@ static void address_name(const struct kc_http_request *request, char name[KC_ADD
 	kc_address_text(&address, name);
 }
 
+/* Where it was right lately it is not locked out: failures there are limited by the address alone. */
+static struct kc_error *check_account(struct kc_http_auth *auth, const struct kc_http_request *request,
+				      const char *account)
+{
+	char address[KC_ADDRESS_TEXT_SIZE];
+
+	kc_http_auth_address(request, address);
+	return kc_limits_is_known(auth->limits, account, address, now_s())
+		       ? NULL
+		       : kc_http_auth_check_limit(auth, KC_LIMIT_ACCOUNTS, account);
+}
+
+static void know(struct kc_http_auth *auth, const struct kc_http_request *request, const char *account)
+{
+	char address[KC_ADDRESS_TEXT_SIZE];
+
+	kc_http_auth_address(request, address);
+	kc_limits_know(auth->limits, account, address, now_s());
+}
+
 /* ---- passwords that were right ---- */
 
-static void secret_hash(const struct kc_http_auth *auth, const struct kc_user *user, const char *password,
-			char text[KC_SHA256_TEXT_SIZE])
+/* The kept password changes with each new one, so that a change counts at once. False: no memory. */
+static bool secret_hash(const struct kc_http_auth *auth, const struct kc_user *user, const char *password,
+			char hash[KC_SHA256_TEXT_SIZE])
 {
-	uint8_t hash[KC_SHA256_SIZE];
+	const char *const parts[] = { user->name, user->password, password };
+	kc_autobuf struct kc_buf text = { 0 };
 
-	/* the kept password changes with each new one, so that a change counts at once */
-	hash_with_salt(auth, user->name, user->password, password, hash);
-	kc_sha256_text(hash, sizeof(hash), text);
+	kc_buf_append(&text, auth->salt, sizeof(auth->salt));
+	for (size_t i = 0; i < KC_ARRAY_SIZE(parts); i++)
+		kc_buf_append(&text, parts[i], strlen(parts[i]) + 1);
+	if (text.data) {
+		kc_sha256_text(text.data, text.size, hash);
+		explicit_bzero(text.data, text.size);
+	}
+	return !text.failed;
 }
 
 static bool is_remembered(struct kc_http_auth *auth, const struct kc_user *user, const char *password)
@@ -150,7 +108,8 @@ static bool is_remembered(struct kc_http_auth *auth, const struct kc_user *user,
 	char hash[KC_SHA256_TEXT_SIZE];
 	bool found = false;
 
-	secret_hash(auth, user, password, hash);
+	if (!secret_hash(auth, user, password, hash))
+		return false;
 	pthread_mutex_lock(&auth->mutex);
 	for (size_t i = 0; i < REMEMBERED; i++)
 		found |= auth->remembered[i].until > now_s() && kc_secret_equals(auth->remembered[i].hash, hash);
@@ -160,12 +119,12 @@ static bool is_remembered(struct kc_http_auth *auth, const struct kc_user *user,
 
 static void remember(struct kc_http_auth *auth, const struct kc_user *user, const char *password)
 {
-	struct remembered *place;
+	struct remembered made = { .until = now_s() + KC_AUTH_REMEMBER_S };
 
+	if (!secret_hash(auth, user, password, made.hash))
+		return;
 	pthread_mutex_lock(&auth->mutex);
-	place = &auth->remembered[auth->next_remembered++ % REMEMBERED];
-	secret_hash(auth, user, password, place->hash);
-	place->until = now_s() + KC_AUTH_REMEMBER_S;
+	auth->remembered[auth->next_remembered++ % REMEMBERED] = made;
 	pthread_mutex_unlock(&auth->mutex);
 }
 
@@ -211,10 +170,10 @@ static struct kc_error *wrong(struct kc_http_auth *auth, const struct kc_http_re
 {
 	char address[KC_ADDRESS_TEXT_SIZE];
 
-	address_name(request, address);
-	kc_http_auth_failed(auth, address);
+	kc_http_auth_address(request, address);
+	kc_http_auth_failed(auth, KC_LIMIT_ADDRESSES, address);
 	if (name)
-		kc_http_auth_failed(auth, name);
+		kc_http_auth_failed(auth, KC_LIMIT_ACCOUNTS, name);
 	return kc_error_new(KC_ERR_UNAUTHORIZED, "name or password is wrong");
 }
 
@@ -243,7 +202,7 @@ static struct kc_error *check_password(const struct check *check)
 	struct kc_error *err;
 
 	/* of those that came at the same time, the first ones may have failed meanwhile */
-	KC_TRY(kc_http_auth_check_limit(check->auth, check->name));
+	KC_TRY(check_account(check->auth, check->request, check->name));
 	KC_TRY(read_user(check->auth, check->name, &user));
 	if (!user.name || !is_remembered(check->auth, &user, check->password)) {
 		err = kc_password_check(check->password, user.name ? user.password : NULL);
@@ -255,6 +214,7 @@ static struct kc_error *check_password(const struct check *check)
 			return err;
 		remember(check->auth, &user, check->password);
 	}
+	know(check->auth, check->request, check->name);
 	return enough(check->request, &user, check->role);
 }
 
@@ -320,10 +280,11 @@ static bool admit_basic(struct kc_http_auth *auth, struct kc_http_request *reque
 		*err = kc_error_new(KC_ERR_UNAUTHORIZED, "a user's name and password are needed, or an API key");
 		return false;
 	}
-	*err = kc_http_auth_check_limit(auth, name);
+	*err = check_account(auth, request, name);
 	if (!*err)
 		*err = read_user(auth, name, &user);
 	if (!*err && user.name && is_remembered(auth, &user, password)) {
+		know(auth, request, name);
 		*err = enough(request, &user, role);
 	} else if (!*err) {
 		*err = begin_check(auth, request, role, name, password);
@@ -365,8 +326,8 @@ void kc_http_auth_admit(struct kc_http_auth *auth, struct kc_http_request *reque
 	} else if (role == KC_HTTP_LOCAL) {
 		err = kc_error_new(KC_ERR_FORBIDDEN, "this is only for kc.eportal on the portal's own machine");
 	} else {
-		address_name(request, address);
-		err = kc_http_auth_check_limit(auth, address);
+		kc_http_auth_address(request, address);
+		err = kc_http_auth_check_limit(auth, KC_LIMIT_ADDRESSES, address);
 		if (!err && key)
 			err = admit_api_key(auth, request, role, key);
 		else if (!err && admit_basic(auth, request, role, &err))
@@ -388,8 +349,9 @@ struct kc_error *kc_http_auth_new(struct kc_db *db, struct kc_http_auth **auth)
 	made->db = db;
 	pthread_mutex_init(&made->mutex, NULL);
 	random = kc_random_bytes(made->salt, sizeof(made->salt));
-	err = random ? kc_error_errno(KC_ERR_SYSTEM, -random, "cannot make a salt")
-		     : kc_worker_start(NULL, KC_WORKER_NEVER, NULL, &made->worker);
+	err = random ? kc_error_errno(KC_ERR_SYSTEM, -random, "cannot make a salt") : kc_limits_new(&made->limits);
+	if (!err)
+		err = kc_worker_start(NULL, KC_WORKER_NEVER, NULL, &made->worker);
 	if (err)
 		kc_http_auth_free(made);
 	else
@@ -408,6 +370,7 @@ void kc_http_auth_free(struct kc_http_auth *auth)
 	if (!auth)
 		return;
 	kc_worker_free(auth->worker);
+	kc_limits_free(auth->limits);
 	pthread_mutex_destroy(&auth->mutex);
 	explicit_bzero(auth->salt, sizeof(auth->salt));
 	free(auth);

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What strangers, and hosts that lie, try with a portal: to lock others out, to fill it up, to learn what is not theirs.
+
+Addresses are those that a trusted proxy names; each test has some of its own, so one portal is enough.
+"""
+import pytest
+
+from portal import Portal
+
+
+@pytest.fixture(scope="module")
+def portal(build_folder, tmp_path_factory):
+    with Portal(build_folder, tmp_path_factory.mktemp("attacks"), TRUSTED_PROXIES="127.0.0.1") as made:
+        yield made
+
+
+def ask(portal, address, path="/metrics", method="GET", body=None, user="admin", **options):
+    """The status of a call from an address."""
+    return portal.call(method, path, body, user=user, headers={"X-Forwarded-For": address}, **options).status
+
+
+# ------------------------------------------------------------------------------------------------------ to lock others out
+
+def test_strangers_who_fail_lock_nobody_out(portal):
+    """Not who was right where he is, and no address that is called as the account."""
+    account = "192.0.2.1"
+    portal.must("user", "-a", "-r", "readonly", "--password-file", portal.folder / "password", account)
+    assert ask(portal, "192.0.2.2", user=account) == 200
+    for n in range(10):
+        assert ask(portal, f"192.0.2.{10 + n}", user=account, password="guess") == 401
+    assert ask(portal, "192.0.2.3", user=account) == 429, "who comes from elsewhere has to wait"
+    assert ask(portal, "192.0.2.2", user=account) == 200
+    assert ask(portal, "192.0.2.1") == 200
+
+
+def test_keys_are_not_guessed_from_a_whole_network(portal):
+    statuses = [ask(portal, f"2001:db8:0:1::{n}", "/admin/api/kcare/register", "POST",
+                    {"key": f"guess{n}", "hostname": "h", "machine_id": "m"}, user=None) for n in range(1, 12)]
+    assert statuses == [400] * 10 + [429]
+    # one limit, whatever is asked with the key
+    assert ask(portal, "2001:db8:0:1::99", "/nagios/guess", user=None) == 429
+    assert ask(portal, "2001:db8:0:2::1", "/nagios/guess", user=None) == 200
+
+
+# ---------------------------------------------------------------------------------------------------------- to fill it up
+
+def report(portal, address, **more):
+    return ask(portal, address, "/admin/api/kcare/doctor", "POST", {"hostname": "h", "report": "help", **more}, user=None)
+
+
+def test_reports_of_strangers(portal):
+    assert [report(portal, f"2001:db8:0:3::{n}") for n in range(1, 12)] == [200] * 10 + [429]
+    # an id that nobody has is no way around it, and keeps nothing
+    before = len(list((portal.data / "reports").iterdir()))
+    assert report(portal, "192.0.2.30", server_id="aaaaaaaaaaaaaaaa", secret="0" * 64) == 403
+    assert len(list((portal.data / "reports").iterdir())) == before
+    # of the room they have half: who is registered gets his through when they took theirs
+    for n in range(before, 1000):
+        (portal.data / f"reports/old{n}.txt").touch()
+    assert report(portal, "192.0.2.31") == 429
+    host = portal.register(portal.must("key", "-a").out.strip()).json
+    assert report(portal, "192.0.2.31", server_id=host["server_id"], secret=host["secret"]) == 200
