@@ -3,8 +3,12 @@
 
 Addresses are those that a trusted proxy names; each test has some of its own, so one portal is enough.
 """
+import contextlib
+import socket
+
 import pytest
 
+import lab
 from portal import Portal
 
 
@@ -46,6 +50,22 @@ def test_keys_are_not_guessed_from_a_whole_network(portal):
 
 def report(portal, address, **more):
     return ask(portal, address, "/admin/api/kcare/doctor", "POST", {"hostname": "h", "report": "help", **more}, user=None)
+
+
+def test_large_bodies_do_not_fill_the_memory(portal):
+    """Clients that send half of a report, and wait: the next one is told to come later, and gets through when they are gone."""
+    addresses = iter(f"192.0.2.{n}" for n in range(50, 200))
+
+    def one_more():
+        return ask(portal, next(addresses), "/admin/api/kcare/doctor", "POST", {"hostname": "h", "report": "x" * (300 << 10)}, user=None)
+
+    with contextlib.ExitStack() as clients:
+        for _ in range(8):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", portal.port)))
+            client.sendall(b"POST /admin/api/kcare/doctor HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n" + b"x" * (300 << 10))
+        lab.wait_until(lambda: one_more() == 503, 30, "the places are taken")
+        assert ask(portal, "192.0.2.40", "/healthz", user=None) == 200
+    lab.wait_until(lambda: one_more() == 200, 30, "the places are free again")
 
 
 def test_reports_of_strangers(portal):

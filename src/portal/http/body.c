@@ -24,6 +24,19 @@ struct kc_error *kc_http_body_begin(struct kc_http_request *request)
 	return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot keep the body in %s", dir);
 }
 
+static struct kc_error *take_place(struct kc_http_request *request)
+{
+	struct kc_http_server *server = request->server;
+
+	if (request->is_large || request->received <= KC_HTTP_SMALL_BODY)
+		return NULL;
+	request->is_large = atomic_fetch_add(&server->n_large_bodies, 1) < KC_HTTP_LARGE_BODIES_MAX;
+	if (request->is_large)
+		return NULL;
+	atomic_fetch_sub(&server->n_large_bodies, 1);
+	return kc_error_new(KC_ERR_BUSY, "too many large requests come at the same time");
+}
+
 struct kc_error *kc_http_body_add(struct kc_http_request *request, const char *data, size_t size)
 {
 	int err;
@@ -38,6 +51,7 @@ struct kc_error *kc_http_body_add(struct kc_http_request *request, const char *d
 					    request->server->spool_dir)
 			   : NULL;
 	}
+	KC_TRY(take_place(request));
 	kc_buf_append(&request->body, data, size);
 	return request->body.failed ? kc_error_no_memory() : NULL;
 }
@@ -45,6 +59,9 @@ struct kc_error *kc_http_body_add(struct kc_http_request *request, const char *d
 void kc_http_body_clear(struct kc_http_request *request)
 {
 	kc_buf_free(&request->body);
+	if (request->is_large)
+		atomic_fetch_sub(&request->server->n_large_bodies, 1);
+	request->is_large = false;
 	if (request->spool_fd >= 0)
 		close(request->spool_fd);
 	request->spool_fd = -1;

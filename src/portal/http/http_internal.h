@@ -12,6 +12,9 @@
 enum {
 	/* Of a body that is refused so much is read and dropped, so that the client listens to the reason. */
 	KC_HTTP_DRAIN_MAX = 64 << 10,
+	/* Strangers may send bodies, too: of those that are larger than so much memory holds few at a time. */
+	KC_HTTP_SMALL_BODY = 256 << 10,
+	KC_HTTP_LARGE_BODIES_MAX = 8,
 };
 
 struct kc_http_tls;
@@ -40,6 +43,7 @@ struct kc_http_server {
 	pthread_cond_t ended;
 	bool has_ended;
 	atomic_uint n_requests, n_busy;	  /* all that are under way; those that wait for a handler */
+	atomic_uint n_large_bodies;	  /* in memory */
 	atomic_bool is_closed, is_ending; /* new requests are refused; all are that have no handler yet */
 };
 
@@ -72,6 +76,7 @@ struct kc_http_request {
 
 	uint64_t body_max, received;
 	struct kc_buf body;
+	bool is_large; /* one of n_large_bodies */
 	int spool_fd;
 	char *spool_path;
 

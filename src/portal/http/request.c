@@ -356,6 +356,8 @@ static enum MHD_Result take_piece(struct kc_http_request *request, const char *d
 {
 	if (!request->refusal) {
 		request->refusal = kc_http_body_add(request, data, size);
+		if (request->refusal)
+			kc_http_body_clear(request);
 	} else {
 		/* nobody may be answered in the middle of a body; but there is an end to everybody's patience */
 		request->received += size;

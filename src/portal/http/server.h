@@ -6,10 +6,11 @@
  * A handler gets a complete request, and answers it exactly once: before it returns, or later from any thread (until
  * then the connection is suspended). The request is valid until it is answered.
  *
- * Limits: 16 KiB of headers, a body as the route says, 30 s without progress, one minute for the headers, 1 kB/s for a
- * body or an answer that takes longer, connections in all and per address (behind a trusted proxy: requests at a time,
- * by the address that it names). What is over a limit gets 413, 431, 429 or 503; what is far over it, or too slow, is
- * cut off. Requests that are not HTTP at all are answered by libmicrohttpd, with its own text.
+ * Limits: 16 KiB of headers, a body as the route says, few that are large in memory at a time, 30 s without progress,
+ * one minute for the headers, 1 kB/s for a body or an answer that takes longer, connections in all and per address
+ * (behind a trusted proxy: requests at a time, by the address that it names). What is over a limit gets 413, 431, 429
+ * or 503; what is far over it, or too slow, is cut off. Requests that are not HTTP at all are answered by
+ * libmicrohttpd, with its own text.
  */
 #ifndef KC_PORTAL_HTTP_SERVER_H
 #define KC_PORTAL_HTTP_SERVER_H
