@@ -111,7 +111,7 @@ static void answered(void *data, const struct kc_http_request *request, unsigned
 	/* what hosts fetch, they fetch in thousands: a web server's log would be larger than what it serves */
 	kc_log(portal->ctx, kc_http_route_of(request) ? KC_LOG_INFO : KC_LOG_DEBUG,
 	       "%s %s %s %u %llu bytes %llu us%s%s", kc_http_address(request), kc_http_method(request),
-	       kc_http_path(request), status, (unsigned long long)n_bytes, (unsigned long long)duration_us,
+	       kc_http_path_to_log(request), status, (unsigned long long)n_bytes, (unsigned long long)duration_us,
 	       *user ? " " : "", user);
 }
 

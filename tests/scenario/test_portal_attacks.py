@@ -80,3 +80,14 @@ def test_reports_of_strangers(portal):
     assert report(portal, "192.0.2.31") == 429
     host = portal.register(portal.must("key", "-a").out.strip()).json
     assert report(portal, "192.0.2.31", server_id=host["server_id"], secret=host["secret"]) == 200
+
+
+# ----------------------------------------------------------------------------------------------- to learn what is not theirs
+
+def test_no_key_is_in_the_log(portal):
+    key = portal.must("key", "-a").out.strip()
+    for path in ("/nagios/", "/admin/api/kcare/nagios/", "/admin/api/kcare/patchset/"):
+        assert ask(portal, "192.0.2.41", path + key, user=None) == 200
+    portal.register(key)
+    lab.wait_until(lambda: "POST /admin/api/kcare/register 200" in portal.said(), 30, "the log has all of it")
+    assert "GET /nagios/* 200" in portal.said() and key not in portal.said()

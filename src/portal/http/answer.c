@@ -176,7 +176,7 @@ static struct kc_error *hide_fault(const struct kc_http_request *request, struct
 
 	if (status < 500 || status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		return err;
-	kc_log(request->server->ctx, KC_LOG_ERROR, "%s %s: %s: %s", request->method, request->path,
+	kc_log(request->server->ctx, KC_LOG_ERROR, "%s %s: %s: %s", request->method, kc_http_path_to_log(request),
 	       kc_error_code_name(kc_error_code(err)), kc_error_message(err));
 	if (*request->user)
 		return err;

@@ -31,6 +31,11 @@ const char *kc_http_path(const struct kc_http_request *request)
 	return request->path;
 }
 
+const char *kc_http_path_to_log(const struct kc_http_request *request)
+{
+	return request->route && request->route->role == KC_HTTP_AGENT ? request->route->path : request->path;
+}
+
 const char *kc_http_path_part(const struct kc_http_request *request, unsigned index)
 {
 	return index < KC_HTTP_PATH_PARTS && request->parts[index] ? request->parts[index] : "";

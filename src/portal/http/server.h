@@ -37,6 +37,8 @@ enum {
 const char *kc_http_method(const struct kc_http_request *request); /* "GET" */
 /* Decoded, without the query: "/admin/api/keys/". Begins with '/', has no control characters. */
 const char *kc_http_path(const struct kc_http_request *request);
+/* For logs: of what agents ask the route's own, since the rest may be an activation key. */
+const char *kc_http_path_to_log(const struct kc_http_request *request);
 /* What a '*' of the route's path stands for, the first one is 0; "" when there is none. Never has a '/'. */
 const char *kc_http_path_part(const struct kc_http_request *request, unsigned index);
 /* NULL: not there. The first one, when it is there twice. */
