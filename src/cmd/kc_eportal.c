@@ -15,7 +15,8 @@
 
 static const struct kc_command commands[] = {
 	{ "init",
-	  "DIR --keys DIR [--author PUB…] [--passphrase-file FILE | --no-passphrase] [--password-file FILE | "
+	  "DIR --keys DIR [--author PUB…] [--listen ADDRESS] [--passphrase-file FILE | --no-passphrase] "
+	  "[--password-file FILE | "
 	  "--no-admin]",
 	  "Makes a new portal; the root key goes to another folder.", kc_eportal_init_run },
 	{ "kcare", PATCHSETS, "Patchsets for kernels.", kc_eportal_patchset_run },

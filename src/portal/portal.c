@@ -16,6 +16,7 @@
 #include "portal/api/api.h"
 #include "portal/backup.h"
 #include "portal/db/users.h"
+#include "portal/http/address.h"
 #include "portal/upkeep.h"
 #include "sign/password.h"
 
@@ -70,20 +71,60 @@ static struct kc_error *make_database(struct kc_ctx *ctx, const char *dir, const
 	return kc_db_write_wait(db, add_admin, &admin);
 }
 
+/* Hosts may ask for the prefix "test" from the first day on: the newest, and whatever the other feeds have. */
+static struct kc_error *add_test_feed(struct kc_ctx *ctx, const char *path)
+{
+	static char name[] = "test", note[] = "before others have it";
+	const struct kc_feed_info info = { .name = name, .note = note, .channel = name, .auto_update = true };
+	kc_autorepository struct kc_repository *repository = NULL;
+
+	KC_TRY(kc_repository_open(ctx, path, &repository));
+	return kc_repository_feed_add(ctx, repository, &info, NULL);
+}
+
+static struct kc_error *write_config(const char *dir, const char *listen)
+{
+	kc_autofree char *path = kc_path_join(dir, "config");
+	kc_autobuf struct kc_buf text = { 0 };
+	int err;
+
+	kc_buf_printf(&text,
+		      "# Read when eportald starts; eportald(8) lists all keys.\n\n"
+		      "# Where hosts ask. Without TLS only behind a web server: https://portal.example.org\n"
+		      "LISTEN=%s\n"
+		      "#TLS_CERTIFICATE=/etc/ssl/eportal/cert.pem\n"
+		      "#TLS_KEY=/etc/ssl/eportal/key.pem\n"
+		      "#TRUSTED_PROXIES=127.0.0.1\n\n"
+		      "# Another repository that this one follows, and the root that it is verified with.\n"
+		      "#UPSTREAM=https://patches.example.org\n"
+		      "#UPSTREAM_ROOT=/etc/eportal/upstream-root.json\n",
+		      listen);
+	if (!path || text.failed)
+		return kc_error_no_memory();
+	err = kc_file_write_atomic(path, text.data, text.size, 0600);
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
+}
+
 struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init)
 {
 	kc_autofree char *repository = kc_path_join(dir, "repository");
+	const char *listen = init->listen ? init->listen : KC_PORTAL_LISTEN;
 	const struct kc_repository_options options = {
 		.keys_dir = init->keys_dir,
 		.passphrase = init->passphrase,
 		.authors = init->authors,
 	};
+	struct sockaddr_storage address;
+	socklen_t size;
 
 	if (!repository)
 		return kc_error_no_memory();
+	KC_TRY(kc_listen_parse(listen, &address, &size));
 	KC_TRY(check_empty(dir));
 	KC_TRY(make_dir(dir, NULL, 0755));
 	KC_TRY(kc_repository_init(ctx, repository, &options));
+	KC_TRY(add_test_feed(ctx, repository));
+	KC_TRY(write_config(dir, listen));
 	return make_database(ctx, dir, init->admin_password);
 }
 

@@ -41,15 +41,19 @@ struct kc_portal {
 	struct kc_metrics metrics;
 };
 
+#define KC_PORTAL_LISTEN "127.0.0.1:8142" /* of a new portal's configuration */
+
 /*
- * A new portal in `dir`, which must be empty or missing (KC_ERR_REFUSED): repository, database, the keys of the root in
- * `keys_dir`, an administrator `admin` with `password`. As kc_repository_init() and kc_users_add().
+ * A new portal in `dir`, which must be empty or missing (KC_ERR_REFUSED): repository with the feeds main and test,
+ * configuration, database, the keys of the root in `keys_dir`, an administrator `admin` with `password`. As
+ * kc_repository_init() and kc_users_add().
  */
 struct kc_portal_init {
 	const char *keys_dir;	    /* where root.key goes: off the server, afterwards */
 	const char *passphrase;	    /* for root.key; NULL: none */
 	char *const *authors;	    /* public keys, NULL-terminated, or NULL */
 	const char *admin_password; /* NULL: no user is made; kc.eportal works through the socket all the same */
+	const char *listen;	    /* LISTEN of the configuration; NULL: KC_PORTAL_LISTEN */
 };
 struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init);
 

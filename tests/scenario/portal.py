@@ -32,10 +32,10 @@ class Answer:
 
 
 class Portal:
-    """`author`: a folder with the author's keys, made when it is None. `prefix`: words before eportald's command that
-    end in running it as the same process."""
+    """`author`: a folder with the author's keys, made when it is None. `listen`: of `init`. `prefix`: words before
+    eportald's command that end in running it as the same process."""
 
-    def __init__(self, build, folder, author=None, **configuration):
+    def __init__(self, build, folder, author=None, listen=None, **configuration):
         self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data, self.offline = self.folder / "data", self.folder / "offline"
@@ -44,7 +44,7 @@ class Portal:
             publishing.run(build, "kcare-build", "keygen", self.author)
         (self.folder / "password").write_text(PASSWORD + "\n")
         made = self.kc("init", self.data, "--keys", self.offline, "--author", self.author / "author.pub", "--no-passphrase",
-                       "--password-file", self.folder / "password")
+                       "--password-file", self.folder / "password", *(["--listen", listen] if listen else []))
         assert made.code == 0, made
         self.root_json, self.public = self.offline / "root.json", self.data / "repository/public"
         self.configuration, self.prefix = configuration, []
@@ -56,10 +56,12 @@ class Portal:
         return self.build / "src/cmd/eportald"
 
     def start(self, listen="127.0.0.1:0"):
+        """`listen` None: where its configuration says."""
         self.log = (self.folder / "log").open("a")
         at = self.log.tell()
         settings = [word for key, value in self.configuration.items() for word in ("--set", f"{key}={value}")]
-        self.process = subprocess.Popen([*self.prefix, self.program(), "--foreground", "--data", self.data, "--listen", listen, *settings],
+        settings += ["--listen", listen] if listen else []
+        self.process = subprocess.Popen([*self.prefix, self.program(), "--foreground", "--data", self.data, *settings],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         lab.wait_until(lambda: self.find_port(at), 30, "eportald listens")
         return self

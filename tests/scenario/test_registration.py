@@ -218,7 +218,6 @@ def test_a_portal_that_was_restored(portal, key, host, tmp_path):
 # ----------------------------------------------------------------------------------------------------------- the key's terms
 
 def test_the_feed_of_the_key(portal, key, host):
-    portal.must("feed", "-a", "test")
     portal.must("kcare", "deploy", "--feed", "test", portal.archive("K20261101_01", [kernel_patch(1)]))
     portal.must("key", "-c", "--feed", "test", key)
     assert host.kcarectl("--check").code == 1, "main has nothing"

@@ -549,9 +549,15 @@ static void test_auto(void **state)
 	wait_until_seen(portal, "main", "1 " K1 "\n");
 }
 
-static void updated(void *data, size_t n, struct kc_error *err)
+static void none_updated(void *data, size_t n, struct kc_error *err)
 {
 	assert_int_equal(n, 0);
+	portal_done(data, err);
+}
+
+static void one_updated(void *data, size_t n, struct kc_error *err)
+{
+	assert_int_equal(n, 1);
 	portal_done(data, err);
 }
 
@@ -559,8 +565,16 @@ static void test_no_upstream(void **state)
 {
 	struct portal *portal = *state;
 
-	kc_publisher_update(portal->publisher, NULL, 0, updated, portal);
+	kc_publisher_update(portal->publisher, "main", 0, none_updated, portal);
 	assert_kc_error(portal_wait(portal), KC_ERR_CONFIG, "UPSTREAM");
+	kc_publisher_download_missing(portal->publisher, none_updated, portal);
+	assert_kc_error(portal_wait(portal), KC_ERR_CONFIG, "UPSTREAM");
+	/* feeds that follow by themselves take what is here */
+	portal_feed(portal, "test", true, 0, "test");
+	assert_kc_ok(portal_deploy(portal, K1, 1, "main"));
+	kc_publisher_update(portal->publisher, NULL, 0, one_updated, portal);
+	assert_kc_ok(portal_wait(portal));
+	portal_assert_seen(portal, "test", "1 " K1 "\n");
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, portal_set_up, portal_tear_down)

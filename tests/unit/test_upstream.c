@@ -461,6 +461,33 @@ static void test_uploads(void **state)
 	portal_assert_seen(portal, "main", "");
 }
 
+/* Nobody has to remember that a feed took it by itself. */
+static void test_blocks_here_follow(void **state)
+{
+	struct upstream *upstream = *state;
+	struct portal *portal = upstream->portal;
+
+	portal_feed(portal, "test", true, 0, "test");
+	portal_feed(portal, "canary", true, 0, "default");
+	assert_kc_ok(portal_deploy(portal, K1, 1, "main"));
+	assert_kc_ok(portal_deploy(portal, K2, 2, "main"));
+	assert_kc_ok(update(upstream, NULL));
+	portal_assert_seen(portal, "test", "1 " K1 "\n2 " K2 "\n");
+	/* what the less stable feed blocks is good for the others */
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_BLOCK, K1, "test"));
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_BLOCK, K2, "main"));
+	assert_kc_ok(update(upstream, NULL));
+	portal_assert_seen(portal, "main", "1 " K1 "\n2! " K2 "\n");
+	portal_assert_seen(portal, "canary", "1 " K1 "\n2! " K2 "\n");
+	portal_assert_seen(portal, "test", "1! " K1 "\n2! " K2 "\n");
+	/* and that it is good again, somebody has to say for each */
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_ENABLE, K2, "main"));
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_ENABLE, K2, "canary"));
+	assert_kc_ok(update(upstream, NULL));
+	portal_assert_seen(portal, "canary", "1 " K1 "\n2 " K2 "\n");
+	portal_assert_seen(portal, "test", "1! " K1 "\n2! " K2 "\n");
+}
+
 /* ---- an upstream that is wrong ---- */
 
 static void keep_copy(struct upstream *upstream, const char *name)
@@ -709,6 +736,7 @@ int main(void)
 		TEST(test_left_as_it_was_decided),
 		TEST(test_unrolled_it_stays_out),
 		TEST(test_uploads),
+		TEST(test_blocks_here_follow),
 		TEST(test_a_bad_upstream_changes_nothing),
 		TEST(test_an_unknown_author),
 		TEST(test_an_upstream_without_lists),

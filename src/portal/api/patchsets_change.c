@@ -218,7 +218,10 @@ static void end_update(struct kc_work *work, size_t n, struct kc_error *err, con
 
 static void updated(void *data, size_t n, struct kc_error *err)
 {
-	end_update(data, n, err, "came from the upstream");
+	const struct patchset_work *own = ((struct kc_work *)data)->data;
+
+	/* what feeds with auto have taken may have been uploaded here */
+	end_update(data, n, err, own->feed ? "came from the upstream" : "taken by feeds with auto");
 }
 
 static void update(struct kc_work *work)

@@ -92,8 +92,9 @@ typedef void kc_publisher_updated_fn(void *data, size_t n, struct kc_error *err)
  * Asks the upstream, verified with its own root, and takes what is new into `feed` (NULL: those with auto_update) when
  * the feed's delay from the arrival is over; `product` as above. Its feed main is our channel default; test and
  * unstable have what more stable channels have, too. What it blocks is blocked in feeds with auto_update. Without
- * authors that we trust nothing is taken. KC_ERR_CONFIG: there is no upstream.
- * Feeds with auto_update also take, after the same delay, what arrived here otherwise and is enabled in some feed.
+ * authors that we trust nothing is taken. KC_ERR_CONFIG: there is no upstream, and a feed was named.
+ * Feeds with auto_update also take, after the same delay, what arrived here otherwise and is enabled in some feed, and
+ * block what is blocked in a feed that is not less stable.
  */
 void kc_publisher_update(struct kc_publisher *publisher, const char *feed, char product, kc_publisher_updated_fn *done,
 			 void *data);

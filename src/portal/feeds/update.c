@@ -228,6 +228,35 @@ static unsigned rollout_elsewhere(const struct taking *taking, const char *patch
 	return rollout;
 }
 
+/* Somebody blocked it here, in a feed that is not less stable than this one. */
+static bool is_blocked_for(const struct taking *taking, const struct kc_feed_info *feed, const char *patchset)
+{
+	for (size_t i = 0; i < taking->n_feeds; i++) {
+		const struct kc_feed_patchset *found = kc_feed_patchset_find(&taking->feeds[i], patchset);
+
+		if (found && found->state == KC_PATCHSET_BLOCKED &&
+		    kc_channel_find(taking->feeds[i].channel) <= kc_channel_find(feed->channel))
+			return true;
+	}
+	return false;
+}
+
+/* What came by itself goes by itself, in feeds that follow, whichever way it came to the portal. */
+static void follow_blocks(struct taking *taking, const struct kc_feed_info *feed)
+{
+	struct kc_repository_change change;
+
+	for (size_t i = 0; i < feed->n_patchsets; i++) {
+		const struct kc_feed_patchset *patchset = &feed->patchsets[i];
+
+		if (patchset->state == KC_PATCHSET_ENABLED && is_of_product(taking, patchset->name) &&
+		    is_blocked_for(taking, feed, patchset->name))
+			count(taking, patchset->name, feed->name, "blocked",
+			      kc_repository_set_state(taking->ctx, taking->repository, patchset->name, feed->name,
+						      KC_PATCHSET_BLOCKED, 0, &change));
+	}
+}
+
 /* What arrived here by another way than the upstream. */
 static void take_uploads(struct taking *taking, const struct kc_feed_info *feed)
 {
@@ -273,8 +302,10 @@ static struct kc_error *take_all(struct taking *taking)
 		was_found = true;
 		for (size_t i = 0; i < taking->seen.n; i++)
 			take_seen(taking, feed, &taking->seen.patchsets[i]);
-		if (feed->auto_update)
+		if (feed->auto_update) {
+			follow_blocks(taking, feed);
 			take_uploads(taking, feed);
+		}
 	}
 	return was_found ? NULL : kc_error_new(KC_ERR_NOT_FOUND, "there is no feed '%s'", update->feed);
 }
@@ -334,7 +365,7 @@ static void run_update(struct kc_worker_item *item, bool is_cancelled)
 		return;
 	}
 	/* feeds that follow by themselves need no upstream */
-	if (update->done || *publisher->upstream)
+	if (update->feed || update->only_download || *publisher->upstream)
 		update->copied = kc_upstream_copy(publisher);
 	if (update->copied && kc_error_code(update->copied) == KC_ERR_CONFIG)
 		end_update(update, kc_steal(update->copied));
