@@ -112,6 +112,11 @@ static struct kc_error *check_machine(const struct kc_identity *identity)
 		       : NULL;
 }
 
+static bool is_answer_to(const struct kc_portal_state *state, const struct kc_identity *identity)
+{
+	return !*state->server_id || !strcmp(state->server_id, identity->credentials.server_id);
+}
+
 static struct kc_error *send(struct kc_ctx *ctx, const struct kc_config *config, const struct kc_identity *identity,
 			     enum kc_checkin_event event)
 {
@@ -121,28 +126,50 @@ static struct kc_error *send(struct kc_ctx *ctx, const struct kc_config *config,
 
 	KC_TRY(check_machine(identity));
 	KC_TRY(read_report(ctx, config, &report));
-	/* a nonce that was lost must not look like a copy of this host */
-	if (!*report.state.answer.nonce)
+	/* a nonce that was lost, or is of the registration before, must not look like a copy of this host */
+	if (!*report.state.answer.nonce || !is_answer_to(&report.state, identity))
 		return kc_error_new(KC_ERR_UNKNOWN_SERVER, "the portal's last answer is lost");
 	KC_TRY(encode(config, identity, &report, event, &request));
 	KC_TRY(kc_portal_ask(ctx, config, KC_PROTO_CHECKIN, &request, true, &answer));
 	KC_TRY(kc_portal_not_understood(kc_checkin_answer_decode(answer.data, answer.size, &decoded)));
-	return kc_portal_remember(decoded.nonce, &decoded.terms);
+	return kc_portal_remember(identity->credentials.server_id, decoded.nonce, &decoded.terms);
+}
+
+/* On disk before the portal hears of it: whoever is cut off comes with the same one again, and is one server. */
+static struct kc_error *make_instance(struct kc_identity *identity)
+{
+	int err;
+
+	if (!*identity->next_instance) {
+		err = kc_random_name(identity->next_instance, KC_SERVER_ID_SIZE - 1);
+		if (err)
+			return kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make a name");
+		KC_TRY(kc_identity_write(identity));
+	}
+	kc_identity_take_next_instance(identity);
+	return NULL;
 }
 
 /* One of two hosts with the same id: from now on this one is told from the other by an instance of its own. */
 static struct kc_error *become_another(struct kc_identity *identity)
 {
 	char machine[KC_SHA256_TEXT_SIZE];
-	int err = 0;
 
 	KC_TRY(kc_machine_id(machine));
-	if (strcmp(machine, identity->machine))
-		*identity->instance = '\0'; /* the machine alone tells */
-	else
-		err = kc_random_name(identity->instance, KC_SERVER_ID_SIZE - 1);
+	if (!strcmp(machine, identity->machine))
+		return make_instance(identity);
+	*identity->instance = *identity->next_instance = '\0'; /* the machine alone tells */
 	memcpy(identity->machine, machine, sizeof(machine));
-	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make a name") : NULL;
+	return NULL;
+}
+
+/* What an earlier run could not. */
+static void leave_former(struct kc_ctx *ctx, const struct kc_config *config, struct kc_identity *identity)
+{
+	kc_autoerror struct kc_error *err = kc_portal_leave_former(ctx, config, identity);
+
+	if (err)
+		kc_info(ctx, "the entry with the key of before is not removed yet: %s", kc_error_message(err));
 }
 
 /* KC_ERR_NOT_REGISTERED: there is nobody to tell. */
@@ -153,6 +180,8 @@ static struct kc_error *check_in(struct kc_ctx *ctx, const struct kc_config *con
 
 	KC_TRY(kc_portal_need_identity(&identity));
 	err = send(ctx, config, &identity, event);
+	if (!err)
+		leave_former(ctx, config, &identity);
 	if (!err || (kc_error_code(err) != KC_ERR_CLONED && kc_error_code(err) != KC_ERR_UNKNOWN_SERVER))
 		return kc_steal(err);
 	kc_info(ctx, "registering again: %s", kc_error_message(err));

@@ -27,6 +27,13 @@ void kc_identity_clear(struct kc_identity *identity)
 	explicit_bzero(identity, sizeof(*identity));
 }
 
+void kc_identity_take_next_instance(struct kc_identity *identity)
+{
+	if (*identity->next_instance)
+		memcpy(identity->instance, identity->next_instance, sizeof(identity->instance));
+	*identity->next_instance = '\0';
+}
+
 /* ---- reading ---- */
 
 static bool copy(const struct kc_conf_line *line, char *to, size_t size)
@@ -50,6 +57,9 @@ static bool read_line(const struct kc_conf_line *line, struct kc_identity *ident
 		{ "secret", identity->credentials.secret, sizeof(identity->credentials.secret) },
 		{ "instance", identity->instance, sizeof(identity->instance) },
 		{ "machine", identity->machine, sizeof(identity->machine) },
+		{ "next_instance", identity->next_instance, sizeof(identity->next_instance) },
+		{ "former_id", identity->former.server_id, sizeof(identity->former.server_id) },
+		{ "former_secret", identity->former.secret, sizeof(identity->former.secret) },
 	};
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(members); i++)
@@ -65,6 +75,11 @@ static bool read_line(const struct kc_conf_line *line, struct kc_identity *ident
 static bool is_hex(const char *text, size_t length)
 {
 	return strspn(text, "0123456789abcdef") == length && !text[length];
+}
+
+static bool is_valid(const struct kc_credentials *credentials)
+{
+	return kc_server_id_is_valid(credentials->server_id) && is_hex(credentials->secret, KC_SECRET_SIZE - 1);
 }
 
 struct kc_error *kc_identity_parse(const char *name, const char *text, size_t size, struct kc_identity *identity)
@@ -84,8 +99,9 @@ struct kc_error *kc_identity_parse(const char *name, const char *text, size_t si
 		*identity->credentials.server_id = '\0';
 		return NULL;
 	}
-	if (is_good && *identity->key && kc_server_id_is_valid(identity->credentials.server_id) &&
-	    is_hex(identity->credentials.secret, KC_SECRET_SIZE - 1))
+	if (*identity->former.server_id || *identity->former.secret)
+		is_good &= is_valid(&identity->former);
+	if (is_good && *identity->key && is_valid(&identity->credentials))
 		return NULL;
 	return kc_error_new(KC_ERR_CORRUPT, "%s is damaged: register this host again ('kcarectl --register KEY')",
 			    name);
@@ -118,6 +134,11 @@ struct kc_error *kc_identity_write(const struct kc_identity *identity)
 	if (*identity->instance)
 		kc_buf_printf(&text, "instance=%s\n", identity->instance);
 	kc_buf_printf(&text, "machine=%s\n", identity->machine);
+	if (*identity->next_instance)
+		kc_buf_printf(&text, "next_instance=%s\n", identity->next_instance);
+	if (*identity->former.server_id)
+		kc_buf_printf(&text, "former_id=%s\nformer_secret=%s\n", identity->former.server_id,
+			      identity->former.secret);
 	err = text.failed ? kc_error_no_memory() : kc_root_file_write_secret(KC_PATH_SYSTEMID, text.data, text.size);
 	if (text.data)
 		explicit_bzero(text.data, text.size);

@@ -15,6 +15,9 @@ struct kc_identity {
 	char *key;			   /* licence key; never NULL after reading */
 	char instance[KC_SERVER_ID_SIZE];  /* "", or what tells this host from others with its machine id */
 	char machine[KC_SHA256_TEXT_SIZE]; /* kc_machine_id() where it registered */
+	/* what was begun, so that a run that is cut off leaves nothing behind at the portal */
+	char next_instance[KC_SERVER_ID_SIZE]; /* "", or the one that it is about to register with */
+	struct kc_credentials former;	       /* server_id "", or of the entry with another key, to be removed */
 };
 
 /* Without a file, or with one that has no secret of ours: not registered. KC_ERR_CORRUPT: register again. */
@@ -25,6 +28,8 @@ struct kc_error *kc_identity_write(const struct kc_identity *identity);
 struct kc_error *kc_identity_check_writable(void);
 struct kc_error *kc_identity_remove(void);
 bool kc_identity_is_registered(const struct kc_identity *identity);
+/* Where there is one, it is the instance from now on. */
+void kc_identity_take_next_instance(struct kc_identity *identity);
 void kc_identity_clear(struct kc_identity *identity); /* wipes it */
 
 /*

@@ -17,9 +17,15 @@ struct kc_error *kc_portal_not_understood(struct kc_error *err);
 /* `identity` has key, machine and instance; it gets the rest, and is on disk then. */
 struct kc_error *kc_portal_register_identity(struct kc_ctx *ctx, const struct kc_config *config,
 					     struct kc_identity *identity, bool is_hasty);
+/*
+ * The entry with another key would keep its place at the portal until it has been silent for long. It is removed there,
+ * and then here.
+ */
+struct kc_error *kc_portal_leave_former(struct kc_ctx *ctx, const struct kc_config *config,
+					struct kc_identity *identity);
 /* KC_ERR_NOT_REGISTERED. */
 struct kc_error *kc_portal_need_identity(struct kc_identity *identity);
-/* The portal's answer, for runs to come. */
-struct kc_error *kc_portal_remember(const char *nonce, struct kc_key_terms *terms);
+/* The portal's answer to this server, for runs to come. */
+struct kc_error *kc_portal_remember(const char *server_id, const char *nonce, struct kc_key_terms *terms);
 
 #endif

@@ -97,12 +97,13 @@ bool kc_portal_is_temporary(const struct kc_error *err)
 
 /* ---- what is remembered ---- */
 
-struct kc_error *kc_portal_remember(const char *nonce, struct kc_key_terms *terms)
+struct kc_error *kc_portal_remember(const char *server_id, const char *nonce, struct kc_key_terms *terms)
 {
 	KC_CLEANUP_PORTAL_STATE struct kc_portal_state state = { 0 };
 
 	KC_TRY(kc_portal_state_read(&state));
 	kc_checkin_answer_clear(&state.answer);
+	memcpy(state.server_id, server_id, KC_SERVER_ID_SIZE);
 	memcpy(state.answer.nonce, nonce, KC_NONCE_SIZE);
 	state.answer.terms = *terms;
 	memset(terms, 0, sizeof(*terms)); /* they are the state's now */
@@ -151,7 +152,7 @@ struct kc_error *kc_portal_register_identity(struct kc_ctx *ctx, const struct kc
 	KC_TRY(kc_portal_not_understood(kc_registered_decode(answer.data, answer.size, &registered)));
 	identity->credentials = registered.credentials;
 	KC_TRY(kc_identity_write(identity));
-	return kc_portal_remember(registered.nonce, &registered.terms);
+	return kc_portal_remember(identity->credentials.server_id, registered.nonce, &registered.terms);
 }
 
 /* What tells this host from others with its machine id stays, unless the machine is another one. */
@@ -162,45 +163,60 @@ static struct kc_error *read_identity(struct kc_identity *identity)
 
 	if (err && kc_error_code(err) != KC_ERR_CORRUPT)
 		return err;
+	if (err) { /* what is no id or no secret must not go on */
+		kc_credentials_clear(&identity->credentials);
+		kc_credentials_clear(&identity->former);
+	}
 	kc_error_free(err);
 	KC_TRY(kc_machine_id(machine));
+	kc_identity_take_next_instance(identity);
 	if (strcmp(machine, identity->machine) != 0)
 		*identity->instance = '\0';
 	memcpy(identity->machine, machine, sizeof(machine));
 	return NULL;
 }
 
-/* The entry with another key would keep its place there until it has been silent for long. */
-static void leave(struct kc_ctx *ctx, const struct kc_config *config, const struct kc_credentials *credentials)
+struct kc_error *kc_portal_leave_former(struct kc_ctx *ctx, const struct kc_config *config,
+					struct kc_identity *identity)
 {
 	kc_autobuf struct kc_buf request = { 0 }, answer = { 0 };
-	kc_autoerror struct kc_error *err = kc_credentials_encode(credentials, &request);
+	struct kc_error *err;
 
-	if (!err)
-		err = kc_portal_ask(ctx, config, KC_PROTO_UNREGISTER, &request, true, &answer);
+	if (!*identity->former.server_id)
+		return NULL;
+	KC_TRY(kc_credentials_encode(&identity->former, &request));
+	err = kc_portal_ask(ctx, config, KC_PROTO_UNREGISTER, &request, true, &answer);
 	if (err && kc_error_code(err) != KC_ERR_UNKNOWN_SERVER)
-		kc_warning(ctx, "the entry with the key of before could not be removed: %s", kc_error_message(err));
+		return err;
+	kc_error_free(err);
+	kc_credentials_clear(&identity->former);
+	return kc_identity_write(identity);
+}
+
+static struct kc_error *set_key(struct kc_identity *identity, const char *key)
+{
+	if (kc_identity_is_registered(identity) && strcmp(identity->key, key))
+		identity->former = identity->credentials;
+	free(identity->key);
+	identity->key = strdup(key);
+	return identity->key ? NULL : kc_error_no_memory();
 }
 
 struct kc_error *kc_portal_register(struct kc_ctx *ctx, const struct kc_config *config, const char *key)
 {
 	KC_CLEANUP_IDENTITY struct kc_identity identity = { 0 };
-	struct kc_credentials before;
+	kc_autoerror struct kc_error *err = NULL;
 	kc_autoclose int lock = -1;
-	bool is_other_key;
 
 	KC_TRY(kc_agent_lock(KC_AGENT_LOCK_WAIT_MS, &lock));
 	KC_TRY(read_identity(&identity));
-	is_other_key = kc_identity_is_registered(&identity) && strcmp(identity.key, key);
-	before = identity.credentials;
-	free(identity.key);
-	identity.key = strdup(key);
-	if (!identity.key)
-		return kc_error_no_memory();
+	kc_error_free(kc_portal_leave_former(ctx, config, &identity)); /* there is room for one */
+	KC_TRY(set_key(&identity, key));
 	KC_TRY(kc_portal_register_identity(ctx, config, &identity, false));
-	if (is_other_key)
-		leave(ctx, config, &before);
-	kc_credentials_clear(&before);
+	err = kc_portal_leave_former(ctx, config, &identity);
+	if (err)
+		kc_warning(ctx, "the entry with the key of before could not be removed: %s; this is tried again",
+			   kc_error_message(err));
 	return NULL;
 }
 
@@ -231,8 +247,10 @@ struct kc_error *kc_portal_unregister(struct kc_ctx *ctx, const struct kc_config
 	if (err && kc_error_code(err) != KC_ERR_UNKNOWN_SERVER)
 		return err;
 	kc_error_free(err);
-	KC_TRY(kc_identity_remove());
-	return kc_portal_state_remove();
+	kc_error_free(kc_portal_leave_former(ctx, config, &identity));
+	/* in this order: terms without an identity would count for ever */
+	KC_TRY(kc_portal_state_remove());
+	return kc_identity_remove();
 }
 
 struct kc_error *kc_portal_licence(struct kc_ctx *ctx, const struct kc_config *config, struct kc_licence_info *info)

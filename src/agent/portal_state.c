@@ -39,10 +39,14 @@ static uint32_t count(const json_t *json, const char *name)
 
 static struct kc_error *read_members(const json_t *json, struct kc_portal_state *state)
 {
+	const char *id = json_string_value(json_object_get(json, "server_id"));
+
 	KC_TRY(read_answer(json, state));
 	state->answered_at = json_integer_value(json_object_get(json, "answered_at"));
 	if (state->answered_at < 0)
 		return kc_error_new(KC_ERR_CORRUPT, "a time before all times");
+	if (id && kc_server_id_is_valid(id))
+		memcpy(state->server_id, id, KC_SERVER_ID_SIZE);
 	state->n_processes = count(json, "n_processes");
 	state->n_patched = count(json, "n_patched");
 	for (int i = 0; i < KC_N_RUN_KINDS; i++) {
@@ -91,9 +95,9 @@ struct kc_error *kc_portal_state_write(const struct kc_portal_state *state)
 
 	KC_TRY(kc_checkin_answer_encode(&state->answer, &text));
 	answer = json_loadb(text.data, text.size, 0, NULL);
-	json = json_pack("{s:s, s:O, s:I, s:I, s:I}", "document", DOCUMENT, "answer", answer, "answered_at",
-			 (json_int_t)state->answered_at, "n_processes", (json_int_t)state->n_processes, "n_patched",
-			 (json_int_t)state->n_patched);
+	json = json_pack("{s:s, s:O, s:I, s:s, s:I, s:I}", "document", DOCUMENT, "answer", answer, "answered_at",
+			 (json_int_t)state->answered_at, "server_id", state->server_id, "n_processes",
+			 (json_int_t)state->n_processes, "n_patched", (json_int_t)state->n_patched);
 	for (int i = 0; json && i < KC_N_RUN_KINDS; i++)
 		if (state->errors[i])
 			failed |= json_object_set_new(json, error_names[i], json_string(state->errors[i]));

@@ -11,7 +11,8 @@
 enum kc_run_kind { KC_RUN_KERNEL, KC_RUN_USERSPACE, KC_N_RUN_KINDS };
 
 struct kc_portal_state {
-	int64_t answered_at; /* Unix seconds; 0: the portal has told nothing yet */
+	int64_t answered_at;		   /* Unix seconds; 0: the portal has told nothing yet */
+	char server_id[KC_SERVER_ID_SIZE]; /* whom it was told; "": an older agent wrote it */
 	struct kc_checkin_answer answer;
 	char *errors[KC_N_RUN_KINDS];	 /* of the last runs; NULL: they were fine */
 	uint32_t n_processes, n_patched; /* of the last run for processes */

@@ -140,6 +140,17 @@ def test_the_same_machine_again(portal, key, host):
     assert list(servers(portal)) == [systemid(host)["server_id"]] != [first]
 
 
+def test_a_damaged_identity(portal, key, host):
+    host.kcarectl("--register", key)
+    path = host.etc / "systemid"
+    path.write_text(path.read_text().replace("secret=", "secret=x") + "former_id=x\n")
+    result = host.kcarectl("--license-info")
+    assert result.code == 6 and "register this host again" in result.err, result
+    result = host.kcarectl("--register", key)
+    assert result.code == DONE and not result.err, result
+    assert "former" not in path.read_text() and list(servers(portal)) == [systemid(host)["server_id"]]
+
+
 # ------------------------------------------------------------------------------------------------------------ checking in
 
 def check_in(host):

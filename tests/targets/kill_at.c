@@ -3,9 +3,10 @@
  * Runs a program and kills it (SIGKILL, all its threads) when it enters its N-th system call, counted over all threads
  * in the order in which they happen. With "-r", system calls that only read memory or files do not count: being killed
  * behind one more of them leaves nothing else behind. With "-w" only those count that change another process, with "-f"
- * those that change what files there are. strace(1) counts each thread by itself, which misses most points.
+ * those that change what files there are, with "-n" those that give a file its name or take it away. strace(1) counts
+ * each thread by itself, which misses most points.
  *
- * Usage: kill_at [-r|-w|-f] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
+ * Usage: kill_at [-r|-w|-f|-n] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,18 +42,32 @@ static bool changes_others(const struct __ptrace_syscall_info *call)
 	return number == SYS_ptrace || number == SYS_pwrite64 || number == SYS_process_vm_writev;
 }
 
+static bool is_one_of(const unsigned long long *numbers, size_t n, const struct __ptrace_syscall_info *call)
+{
+	for (size_t i = 0; i < n; i++)
+		if (call->entry.nr == numbers[i])
+			return true;
+	return false;
+}
+
+static bool changes_names(const struct __ptrace_syscall_info *call)
+{
+	static const unsigned long long numbers[] = {
+		SYS_rename,  SYS_renameat,  SYS_renameat2, SYS_link,	 SYS_linkat,
+		SYS_symlink, SYS_symlinkat, SYS_unlink,	   SYS_unlinkat,
+	};
+
+	return is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call);
+}
+
 static bool changes_files(const struct __ptrace_syscall_info *call)
 {
 	static const unsigned long long numbers[] = {
-		SYS_rename, SYS_renameat, SYS_renameat2, SYS_unlink, SYS_unlinkat,  SYS_rmdir,
-		SYS_mkdir,  SYS_mkdirat,  SYS_link,	 SYS_linkat, SYS_symlink,   SYS_symlinkat,
-		SYS_fchmod, SYS_chmod,	  SYS_truncate,	 SYS_creat,  SYS_ftruncate,
+		SYS_rmdir, SYS_mkdir, SYS_mkdirat, SYS_fchmod, SYS_chmod, SYS_truncate, SYS_creat, SYS_ftruncate,
 	};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		if (call->entry.nr == numbers[i])
-			return true;
-	return call->entry.nr == SYS_openat && call->entry.args[2] & O_CREAT;
+	return changes_names(call) || is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call) ||
+	       (call->entry.nr == SYS_openat && call->entry.args[2] & O_CREAT);
 }
 
 static bool any(const struct __ptrace_syscall_info *call)
@@ -102,6 +117,8 @@ static bool (*mode(const char *option))(const struct __ptrace_syscall_info *call
 		return no_read;
 	if (!strcmp(option, "-w"))
 		return changes_others;
+	if (!strcmp(option, "-n"))
+		return changes_names;
 	return !strcmp(option, "-f") ? changes_files : NULL;
 }
 

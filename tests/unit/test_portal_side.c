@@ -25,6 +25,7 @@
 #include "sample.h"
 
 #define ID "kA3456789012345f"
+#define FORMER_ID "fA3456789012345f"
 #define HEX16 "0123456789abcdef"
 #define SECRET HEX16 HEX16 HEX16 HEX16
 #define NONCE HEX16 HEX16
@@ -86,6 +87,7 @@ static void identities_that_are_none(void **state)
 		"server_id=" ID "\nsecret=" SECRET "\n", /* no key to register again with */
 		"server_id=" ID ID "\nkey=k\nsecret=" SECRET "\n",
 		"server_id=../../etc/passwd\nkey=k\nsecret=" SECRET "\n",
+		"server_id=" ID "\nkey=k\nsecret=" SECRET "\nformer_id=" ID "\n",
 	};
 	struct agent_host *host = *state;
 	kc_autofree char *path = agent_host_path(host, KC_PATH_SYSTEMID);
@@ -110,6 +112,29 @@ static void identities_that_are_none(void **state)
 		assert_int_equal(chmod(path, 0666), 0);
 		assert_kc_error(kc_identity_read(&identity), KC_ERR_PERMISSION, "somebody else may change it");
 	}
+}
+
+static void what_was_begun_comes_back(void **state)
+{
+	struct kc_identity written = {
+		.credentials = { .server_id = ID, .secret = SECRET },
+		.key = (char *)"THEKEY",
+		.instance = "one",
+		.next_instance = "two",
+		.former = { .server_id = FORMER_ID, .secret = SECRET },
+	};
+	KC_CLEANUP_IDENTITY struct kc_identity read = { 0 };
+
+	(void)state;
+	assert_kc_ok(kc_identity_write(&written));
+	assert_kc_ok(kc_identity_read(&read));
+	assert_string_equal(read.former.server_id, FORMER_ID);
+	assert_string_equal(read.former.secret, SECRET);
+	assert_string_equal(read.instance, "one");
+	kc_identity_take_next_instance(&read);
+	assert_string_equal(read.instance, "two");
+	kc_identity_take_next_instance(&read); /* there is none any more */
+	assert_string_equal(read.instance, "two");
 }
 
 static void the_machine_is_told_by_a_hash(void **state)
@@ -138,6 +163,7 @@ static void the_state_comes_back(void **state)
 	char error[] = "network: away";
 	struct kc_portal_state written = {
 		.answered_at = NOW,
+		.server_id = ID,
 		.answer = { .nonce = NONCE, .terms = { .feed = (char *)"test", .sticky = (char *)"yesterday" } },
 		.errors = { [KC_RUN_USERSPACE] = error },
 		.n_processes = 33,
@@ -149,6 +175,7 @@ static void the_state_comes_back(void **state)
 	assert_kc_ok(kc_portal_state_write(&written));
 	assert_kc_ok(kc_portal_state_read(&read));
 	assert_int_equal(read.answered_at, NOW);
+	assert_string_equal(read.server_id, ID);
 	assert_string_equal(read.answer.nonce, NONCE);
 	assert_string_equal(read.answer.terms.feed, "test");
 	assert_null(read.errors[KC_RUN_KERNEL]);
@@ -506,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_identity_comes_back),
 		T(identities_that_are_none),
+		T(what_was_begun_comes_back),
 		T(the_machine_is_told_by_a_hash),
 		T(the_state_comes_back),
 		T(a_damaged_state_is_none),
