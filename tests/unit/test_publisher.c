@@ -19,7 +19,7 @@
 #include "feeds_portal.h"
 #include "kc_assert.h"
 #include "portal/db/arrivals.h"
-#include "portal/feeds/publisher.h"
+#include "portal/feeds/publisher_internal.h"
 #include "publishing.h"
 #include "sample.h"
 
@@ -293,6 +293,27 @@ static void test_offers(void **state)
 			KC_ERR_NOT_FOUND, "../main");
 	assert_kc_ok(kc_publisher_offer(portal->publisher, "main", "not/a/kernel", &policy, 1, &found, &offered));
 	assert_int_equal(found, KC_OFFER_UNSUPPORTED);
+}
+
+/* Kernels and feeds are what hosts say. */
+static void test_hosts_that_lie(void **state)
+{
+	struct portal *portal = *state;
+	struct kc_choice_policy policy = { .type = "default", .now = time(NULL) };
+	enum kc_offer found;
+	uint32_t offered;
+	char text[41];
+
+	assert_kc_ok(portal_deploy(portal, K1, 1, "main"));
+	for (unsigned i = 0; i <= KC_OFFERS_LISTS_MAX; i++) {
+		snprintf(text, sizeof(text), "%040x", i);
+		assert_kc_ok(kc_publisher_offer(portal->publisher, "main", text, &policy, 0, &found, &offered));
+		assert_int_equal(found, KC_OFFER_UNSUPPORTED);
+		kc_error_free(kc_publisher_offer(portal->publisher, text + 30, SAMPLE_KERNEL_ID, &policy, 0, &found,
+						 &offered));
+	}
+	assert_true(kc_offers_remembered(portal->publisher->offers) <= KC_OFFERS_LISTS_MAX + 1);
+	assert_int_equal(offer(portal, "main", &policy, 0, 1), KC_OFFER_OUTDATED);
 }
 
 static struct kc_error *roll_out(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
@@ -591,6 +612,7 @@ int main(void)
 		TEST(test_where_files_are),
 		TEST(test_unroll),
 		TEST(test_offers),
+		TEST(test_hosts_that_lie),
 		TEST(test_offers_in_a_rollout),
 		TEST(test_offers_from_many_threads),
 		TEST(test_expiry),

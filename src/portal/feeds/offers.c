@@ -178,6 +178,8 @@ static struct kc_error *add_feed(struct kc_offers *offers, const char *name, str
 
 static struct kc_error *find_feed(struct kc_offers *offers, const char *name, struct offered_feed **feed)
 {
+	struct kc_error *err;
+
 	/* delays on main are the host's to count */
 	if (!*name || !strcmp(name, "12h") || !strcmp(name, "24h") || !strcmp(name, "48h"))
 		name = "main";
@@ -189,7 +191,11 @@ static struct kc_error *find_feed(struct kc_offers *offers, const char *name, st
 			return look_again(offers, *feed);
 		}
 	KC_TRY(add_feed(offers, name, feed));
-	return look_again(offers, *feed);
+	err = look_again(offers, *feed);
+	/* hosts say names: what is not there is not remembered */
+	if (err && kc_error_code(err) == KC_ERR_NOT_FOUND)
+		free_feed(offers->feeds[--offers->n_feeds]);
+	return err;
 }
 
 /* ---- one list ---- */
@@ -231,6 +237,10 @@ static struct kc_error *find_list(struct kc_offers *offers, struct offered_feed 
 	struct offered_list *made, **added;
 	struct kc_error *err;
 
+	if (feed->n_lists >= KC_OFFERS_LISTS_MAX) {
+		clear_lists(feed);
+		at = 0;
+	}
 	if (at < feed->n_lists && !strcmp(feed->lists[at]->kernel_id, kernel_id)) {
 		*list = feed->lists[at];
 		return NULL;
@@ -391,6 +401,18 @@ struct kc_error *kc_offers_new(const struct kc_publisher *publisher, struct kc_o
 	}
 	*offers = made;
 	return NULL;
+}
+
+size_t kc_offers_remembered(struct kc_offers *offers)
+{
+	size_t n;
+
+	pthread_mutex_lock(&offers->mutex);
+	n = offers->n_feeds;
+	for (size_t i = 0; i < offers->n_feeds; i++)
+		n += offers->feeds[i]->n_lists;
+	pthread_mutex_unlock(&offers->mutex);
+	return n;
 }
 
 void kc_offers_free(struct kc_offers *offers)

@@ -82,8 +82,13 @@ void kc_upstream_stop(struct kc_publisher *publisher);
 
 /* ---- offers.c ---- */
 
+/* Of each feed; hosts that lie name kernels that nobody has. */
+enum { KC_OFFERS_LISTS_MAX = 4096 };
+
 struct kc_error *kc_offers_new(const struct kc_publisher *publisher, struct kc_offers **offers);
 void kc_offers_free(struct kc_offers *offers);
+/* How many feeds, and lists of them; for tests. */
+size_t kc_offers_remembered(struct kc_offers *offers);
 
 /* ---- update.c ---- */
 
