@@ -4,6 +4,8 @@
 Addresses are those that a trusted proxy names; each test has some of its own, so one portal is enough.
 """
 import contextlib
+import http.client
+import json
 import socket
 
 import pytest
@@ -80,6 +82,18 @@ def test_reports_of_strangers(portal):
     assert report(portal, "192.0.2.31") == 429
     host = portal.register(portal.must("key", "-a").out.strip()).json
     assert report(portal, "192.0.2.31", server_id=host["server_id"], secret=host["secret"]) == 200
+
+
+def test_hosts_that_somebody_makes_up(portal):
+    """With a key that has no limit: so many of one network, and no more."""
+    key = portal.must("key", "-a").out.strip()
+    body = {"key": key, "hostname": "h", "machine_id": "m"}
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", portal.port)) as connection:
+        for n in range(1001):
+            connection.request("POST", "/admin/api/kcare/register", json.dumps(body | {"machine_id": str(n)}), {"X-Forwarded-For": "192.0.2.42"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == (200 if n < 1000 else 429), n
 
 
 # ----------------------------------------------------------------------------------------------- to learn what is not theirs

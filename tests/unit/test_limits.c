@@ -30,7 +30,7 @@ static void fail_often(struct kc_limits *limits, enum kc_limit_kind kind, const 
 {
 	for (int i = 0; i < KC_LIMIT_FAILURES; i++) {
 		assert_false(kc_limits_is_over(limits, kind, name, now));
-		kc_limits_failed(limits, kind, name, now);
+		kc_limits_count(limits, kind, name, now);
 	}
 }
 
@@ -51,13 +51,23 @@ static void kinds_are_apart(void **state)
 	assert_false(kc_limits_is_over(*state, KC_LIMIT_ACCOUNTS, "192.0.2.2", NOW));
 }
 
+/* A whole fleet may stand behind one address. */
+static void registrations_may_be_many(void **state)
+{
+	for (int i = 0; i < KC_LIMIT_REGISTRATIONS_MAX; i++) {
+		assert_false(kc_limits_is_over(*state, KC_LIMIT_REGISTRATIONS, "192.0.2.1", NOW));
+		kc_limits_count(*state, KC_LIMIT_REGISTRATIONS, "192.0.2.1", NOW);
+	}
+	assert_true(kc_limits_is_over(*state, KC_LIMIT_REGISTRATIONS, "192.0.2.1", NOW));
+}
+
 static void many_strangers(struct kc_limits *limits, enum kc_limit_kind kind)
 {
 	char name[32];
 
 	for (int i = 0; i < STRANGERS; i++) {
 		snprintf(name, sizeof(name), "stranger %d", i);
-		kc_limits_failed(limits, kind, name, NOW + 1);
+		kc_limits_count(limits, kind, name, NOW + 1);
 	}
 }
 
@@ -86,6 +96,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_window_passes),
 		TEST(kinds_are_apart),
+		TEST(registrations_may_be_many),
 		TEST(strangers_push_nobody_out),
 		TEST(who_was_right_is_known_there),
 	};

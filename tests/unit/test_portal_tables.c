@@ -337,6 +337,26 @@ static void test_checkins(void **state)
 	assert_collected(&lines, "");
 }
 
+/* One that lies, or loops, has sixty lines an hour. */
+static void test_checkins_in_a_loop(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	struct kc_server server = sample_server;
+
+	assert_kc_ok(kc_servers_add(conn, &server));
+	server.last.event = KC_CHECKIN_LATER;
+	for (int i = 1; i <= 100; i++) {
+		server.checked_in = NOW + i;
+		assert_kc_ok(kc_servers_check_in(conn, &server));
+	}
+	assert_int_equal(query_number(conn, "SELECT COUNT(*) FROM checkins"), 60);
+	/* what it says last is known all the same */
+	assert_int_equal(query_number(conn, "SELECT checked_in FROM servers"), NOW + 100);
+	server.checked_in = NOW + 3600 + 60;
+	assert_kc_ok(kc_servers_check_in(conn, &server));
+	assert_int_equal(query_number(conn, "SELECT COUNT(*) FROM checkins"), 61);
+}
+
 /* ---- many servers ---- */
 
 struct fleet_server {
@@ -700,9 +720,20 @@ static void test_arrivals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_keys),  TEST(test_products), TEST(test_server),   TEST(test_checkins), TEST(test_filters),
-		TEST(test_pages), TEST(test_groups),   TEST(test_counts),   TEST(test_users),	 TEST(test_api_keys),
-		TEST(test_audit), TEST(test_portions), TEST(test_arrivals),
+		TEST(test_keys),
+		TEST(test_products),
+		TEST(test_server),
+		TEST(test_checkins),
+		TEST(test_checkins_in_a_loop),
+		TEST(test_filters),
+		TEST(test_pages),
+		TEST(test_groups),
+		TEST(test_counts),
+		TEST(test_users),
+		TEST(test_api_keys),
+		TEST(test_audit),
+		TEST(test_portions),
+		TEST(test_arrivals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

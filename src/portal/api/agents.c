@@ -44,13 +44,17 @@ static struct kc_licences rules(const struct kc_work *work)
 
 /* ---- who may try how often ---- */
 
-/* Keys can be guessed: tries with a wrong one are counted for the address. */
-static struct kc_error *limit_keys(struct kc_work *work)
+/*
+ * Keys can be guessed: tries with a wrong one are counted for the address. And who has one that is without a limit must
+ * not fill the disk with hosts that he makes up.
+ */
+static struct kc_error *limit_register(struct kc_work *work)
 {
 	struct agent_work *agent = work->data;
 
 	agent->limit_kind = KC_LIMIT_KEYS;
 	kc_http_auth_address(work->request, agent->limit);
+	KC_TRY(kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_REGISTRATIONS, agent->limit));
 	return kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_KEYS, agent->limit);
 }
 
@@ -81,7 +85,7 @@ static void failed(struct kc_work *work, const struct kc_error *err)
 	if (!agent || !*agent->limit || (code != KC_ERR_INVALID_KEY && code != KC_ERR_UNKNOWN_SERVER))
 		return;
 	work->portal->metrics.auth_failures++;
-	kc_http_auth_failed(work->portal->auth, agent->limit_kind, agent->limit);
+	kc_http_auth_count(work->portal->auth, agent->limit_kind, agent->limit);
 }
 
 /* ---- register ---- */
@@ -92,7 +96,7 @@ static struct kc_error *prepare_register(struct kc_work *work)
 	size_t size;
 	const char *text = kc_http_body(work->request, &size);
 
-	KC_TRY(limit_keys(work));
+	KC_TRY(limit_register(work));
 	return kc_registration_decode(text, size, &agent->registration);
 }
 
@@ -110,7 +114,13 @@ static struct kc_error *write_register(struct kc_db_conn *conn, struct kc_work *
 
 static void registered(struct kc_work *work)
 {
+	const struct agent_work *agent = work->data;
+	struct kc_address address;
+
 	work->portal->metrics.registrations++;
+	/* who is on this machine is not kept away, as in http/ */
+	if (kc_address_parse(agent->limit, &address) && !kc_address_is_loopback(&address))
+		kc_http_auth_count(work->portal->auth, KC_LIMIT_REGISTRATIONS, agent->limit);
 }
 
 void kc_api_agent_register(void *data, struct kc_http_request *request)
@@ -139,7 +149,7 @@ static struct kc_error *prepare_simple_register(struct kc_work *work)
 	kc_autofree char *named = NULL;
 	const char *key, *hostname;
 
-	KC_TRY(limit_keys(work));
+	KC_TRY(limit_register(work));
 	KC_TRY(kc_args_need_text(&work->args, "key", 64, &key));
 	KC_TRY(kc_args_text(&work->args, "hostname", KC_PROTO_TEXT_MAX, &hostname));
 	if (!hostname || !*hostname)

@@ -125,7 +125,7 @@ static struct kc_error *read_key(struct watch *watch, struct kc_http_request *re
 	err = kc_db_read(watch->portal->db, read, watch);
 	if (err && kc_error_code(err) == KC_ERR_INVALID_KEY) {
 		watch->portal->metrics.auth_failures++;
-		kc_http_auth_failed(watch->portal->auth, KC_LIMIT_KEYS, address);
+		kc_http_auth_count(watch->portal->auth, KC_LIMIT_KEYS, address);
 	}
 	return err;
 }

@@ -60,7 +60,7 @@ static struct kc_error *admit(struct kc_work *work)
 		kc_http_auth_address(work->request, name);
 	}
 	KC_TRY(kc_http_auth_check_limit(auth, KC_LIMIT_REPORTS, name));
-	kc_http_auth_failed(auth, KC_LIMIT_REPORTS, name);
+	kc_http_auth_count(auth, KC_LIMIT_REPORTS, name);
 	return NULL;
 }
 

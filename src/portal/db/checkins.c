@@ -2,6 +2,9 @@
 /* The history of check-ins. */
 #include "portal/db/server_row.h"
 
+/* More says nothing to anybody: a host that lies, or loops, must not fill the disk. */
+enum { LINES_MAX = 60, LINES_WITHIN_S = 3600 };
+
 #define LINE "at, event, release, effective_version, level, patchset, feed, last_error"
 
 /* Does the server's row say the same already? */
@@ -30,9 +33,12 @@ struct kc_error *kc_checkins_add(struct kc_db_conn *conn, const struct kc_server
 	KC_TRY(says_nothing_new(conn, server, &says_nothing));
 	if (says_nothing)
 		return NULL;
-	return kc_db_exec(conn, "INSERT INTO checkins (server_id, " LINE ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			  "siussusss", server->id, server->checked_in, (uint32_t)last->event, last->release,
-			  last->effective_version, last->level, last->patchset, last->feed, last->last_error);
+	return kc_db_exec(conn,
+			  "INSERT INTO checkins (server_id, " LINE ") SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? "
+			  "WHERE (SELECT COUNT(*) FROM checkins WHERE server_id = ? AND at > ?) < ?",
+			  "siussussssiu", server->id, server->checked_in, (uint32_t)last->event, last->release,
+			  last->effective_version, last->level, last->patchset, last->feed, last->last_error,
+			  server->id, server->checked_in - LINES_WITHIN_S, (unsigned)LINES_MAX);
 }
 
 struct checkins_each {

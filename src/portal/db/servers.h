@@ -30,8 +30,8 @@ struct kc_error *kc_servers_find(struct kc_db_conn *conn, const char *key, const
 struct kc_error *kc_servers_get(struct kc_db_conn *conn, const char *id, struct kc_server *server);
 /*
  * What a check-in changes: nonces, ip, hostname, checked_in, updated, last; and a line of its history, unless it is
- * periodic and says what the one before said: of 100,000 servers that would be a gigabyte each week.
- * KC_ERR_UNKNOWN_SERVER.
+ * periodic and says what the one before said: of 100,000 servers that would be a gigabyte each week. A server has sixty
+ * lines an hour at most. KC_ERR_UNKNOWN_SERVER.
  */
 struct kc_error *kc_servers_check_in(struct kc_db_conn *conn, const struct kc_server *server);
 struct kc_error *kc_servers_remove(struct kc_db_conn *conn, const char *id); /* KC_ERR_UNKNOWN_SERVER */

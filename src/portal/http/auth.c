@@ -43,14 +43,14 @@ static int64_t now_s(void)
 struct kc_error *kc_http_auth_check_limit(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name)
 {
 	return kc_limits_is_over(auth->limits, kind, name, now_s())
-		       ? kc_error_new(KC_ERR_TOO_MANY, "too many failures; try again in %d minutes",
+		       ? kc_error_new(KC_ERR_TOO_MANY, "too many tries; try again in %d minutes",
 				      KC_LIMIT_WINDOW_S / 60)
 		       : NULL;
 }
 
-void kc_http_auth_failed(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name)
+void kc_http_auth_count(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name)
 {
-	kc_limits_failed(auth->limits, kind, name, now_s());
+	kc_limits_count(auth->limits, kind, name, now_s());
 }
 
 void kc_http_auth_address(const struct kc_http_request *request, char name[KC_ADDRESS_TEXT_SIZE])
@@ -171,9 +171,9 @@ static struct kc_error *wrong(struct kc_http_auth *auth, const struct kc_http_re
 	char address[KC_ADDRESS_TEXT_SIZE];
 
 	kc_http_auth_address(request, address);
-	kc_http_auth_failed(auth, KC_LIMIT_ADDRESSES, address);
+	kc_http_auth_count(auth, KC_LIMIT_ADDRESSES, address);
 	if (name)
-		kc_http_auth_failed(auth, KC_LIMIT_ACCOUNTS, name);
+		kc_http_auth_count(auth, KC_LIMIT_ACCOUNTS, name);
 	return kc_error_new(KC_ERR_UNAUTHORIZED, "name or password is wrong");
 }
 

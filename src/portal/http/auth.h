@@ -35,7 +35,7 @@ void kc_http_auth_admit(struct kc_http_auth *auth, struct kc_http_request *reque
 
 /* The limit by itself, for agents' secrets and keys. KC_ERR_TOO_MANY. */
 struct kc_error *kc_http_auth_check_limit(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name);
-void kc_http_auth_failed(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name);
+void kc_http_auth_count(struct kc_http_auth *auth, enum kc_limit_kind kind, const char *name);
 /* The name for limits of who asks: his address, or network when it is of IPv6. */
 void kc_http_auth_address(const struct kc_http_request *request, char name[KC_ADDRESS_TEXT_SIZE]);
 

@@ -19,7 +19,7 @@ enum {
 /* A name, told by its hash. */
 struct place {
 	uint64_t name;
-	int64_t since; /* of the first failure that counts; when it was right last */
+	int64_t since; /* of the first one that counts; when it was right last */
 	unsigned n;    /* 0: free */
 };
 
@@ -73,6 +73,11 @@ static struct place *find(struct place *places, uint64_t name, int64_t now, int6
 	return NULL;
 }
 
+static unsigned most_of(enum kc_limit_kind kind)
+{
+	return kind == KC_LIMIT_REGISTRATIONS ? KC_LIMIT_REGISTRATIONS_MAX : KC_LIMIT_FAILURES;
+}
+
 bool kc_limits_is_over(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now)
 {
 	uint64_t hash = hash_of(limits, name, "");
@@ -81,12 +86,12 @@ bool kc_limits_is_over(struct kc_limits *limits, enum kc_limit_kind kind, const 
 
 	pthread_mutex_lock(&limits->mutex);
 	place = find(limits->failed[kind], hash, now, KC_LIMIT_WINDOW_S, &least);
-	is_over = place && place->n >= KC_LIMIT_FAILURES;
+	is_over = place && place->n >= most_of(kind);
 	pthread_mutex_unlock(&limits->mutex);
 	return is_over;
 }
 
-void kc_limits_failed(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now)
+void kc_limits_count(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now)
 {
 	uint64_t hash = hash_of(limits, name, "");
 	struct place *place, *least;
@@ -95,7 +100,7 @@ void kc_limits_failed(struct kc_limits *limits, enum kc_limit_kind kind, const c
 	place = find(limits->failed[kind], hash, now, KC_LIMIT_WINDOW_S, &least);
 	if (!place)
 		*least = (struct place){ hash, now, 1 };
-	else if (place->n < KC_LIMIT_FAILURES)
+	else if (place->n < most_of(kind))
 		place->n++;
 	pthread_mutex_unlock(&limits->mutex);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How often names failed lately: accounts, addresses, hosts. After KC_LIMIT_FAILURES within KC_LIMIT_WINDOW_S a name is
- * over its limit, until the window has passed.
+ * How often names failed lately, or came: accounts, addresses, hosts. After KC_LIMIT_FAILURES, or what is said at its
+ * kind, within KC_LIMIT_WINDOW_S a name is over its limit, until the window has passed.
  *
  * Strangers choose many of the names, so memory is bounded, and each kind of names has its own: who makes up many of
  * one kind pushes out none of another, and of its own kind first those that failed least.
@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-enum { KC_LIMIT_FAILURES = 10, KC_LIMIT_WINDOW_S = 300 };
+enum { KC_LIMIT_FAILURES = 10, KC_LIMIT_REGISTRATIONS_MAX = 1000, KC_LIMIT_WINDOW_S = 300 };
 
 enum kc_limit_kind {
 	KC_LIMIT_ACCOUNTS,
@@ -22,6 +22,7 @@ enum kc_limit_kind {
 	KC_LIMIT_KEYS,	    /* addresses that tried activation keys */
 	KC_LIMIT_SERVERS,
 	KC_LIMIT_REPORTS,
+	KC_LIMIT_REGISTRATIONS, /* addresses that registered hosts; KC_LIMIT_REGISTRATIONS_MAX */
 	KC_LIMIT_KINDS,
 };
 
@@ -32,7 +33,7 @@ struct kc_error *kc_limits_new(struct kc_limits **limits);
 void kc_limits_free(struct kc_limits *limits);
 /* `now`: seconds of a clock that never goes back. */
 bool kc_limits_is_over(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now);
-void kc_limits_failed(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now);
+void kc_limits_count(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now);
 
 /*
  * Accounts that were right from an address lately: strangers who fail with an account must not lock out who uses it.
