@@ -3,10 +3,13 @@
  * Runs a program and kills it (SIGKILL, all its threads) when it enters its N-th system call, counted over all threads
  * in the order in which they happen. With "-r", system calls that only read memory or files do not count: being killed
  * behind one more of them leaves nothing else behind. With "-w" only those count that change another process, with "-f"
- * those that change what files there are, with "-n" those that give a file its name or take it away. strace(1) counts
- * each thread by itself, which misses most points.
+ * those that change what files there are, with "-n" those that give a file its name or take it away, with "-d" those of
+ * "-f" and those that write into regular files, standard output and error left out. With "-a FILE" it begins to count
+ * when FILE is there, which grows by one byte for each. strace(1) counts each thread by itself, which misses most
+ * points.
  *
- * Usage: kill_at [-r|-w|-f|-n] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the program's.
+ * Usage: kill_at [-r|-w|-f|-n|-d] [-a FILE] N PROGRAM [ARGUMENT…]. Exit code: 137 when it was killed, else the
+ * program's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,18 +31,22 @@ enum {
 	KILLED = 137,
 };
 
-static bool no_read(const struct __ptrace_syscall_info *call)
+typedef bool counting(pid_t tid, const struct __ptrace_syscall_info *call);
+
+static bool no_read(pid_t tid, const struct __ptrace_syscall_info *call)
 {
 	unsigned long long number = call->entry.nr;
 
+	(void)tid;
 	return number != SYS_pread64 && number != SYS_process_vm_readv && number != SYS_read &&
 	       number != SYS_newfstatat;
 }
 
-static bool changes_others(const struct __ptrace_syscall_info *call)
+static bool changes_others(pid_t tid, const struct __ptrace_syscall_info *call)
 {
 	unsigned long long number = call->entry.nr;
 
+	(void)tid;
 	return number == SYS_ptrace || number == SYS_pwrite64 || number == SYS_process_vm_writev;
 }
 
@@ -50,43 +58,74 @@ static bool is_one_of(const unsigned long long *numbers, size_t n, const struct 
 	return false;
 }
 
-static bool changes_names(const struct __ptrace_syscall_info *call)
+static bool changes_names(pid_t tid, const struct __ptrace_syscall_info *call)
 {
 	static const unsigned long long numbers[] = {
 		SYS_rename,  SYS_renameat,  SYS_renameat2, SYS_link,	 SYS_linkat,
 		SYS_symlink, SYS_symlinkat, SYS_unlink,	   SYS_unlinkat,
 	};
 
+	(void)tid;
 	return is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call);
 }
 
-static bool changes_files(const struct __ptrace_syscall_info *call)
+static bool changes_files(pid_t tid, const struct __ptrace_syscall_info *call)
 {
 	static const unsigned long long numbers[] = {
 		SYS_rmdir, SYS_mkdir, SYS_mkdirat, SYS_fchmod, SYS_chmod, SYS_truncate, SYS_creat, SYS_ftruncate,
 	};
 
-	return changes_names(call) || is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call) ||
+	return changes_names(tid, call) || is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call) ||
 	       (call->entry.nr == SYS_openat && call->entry.args[2] & O_CREAT);
 }
 
-static bool any(const struct __ptrace_syscall_info *call)
+static bool is_file(pid_t tid, unsigned long long fd)
 {
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%llu", tid, fd);
+	return fd > STDERR_FILENO && !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+static bool changes_data(pid_t tid, const struct __ptrace_syscall_info *call)
+{
+	static const unsigned long long numbers[] = { SYS_write, SYS_pwrite64, SYS_writev, SYS_pwritev, SYS_fallocate };
+
+	if (is_one_of(numbers, sizeof(numbers) / sizeof(*numbers), call))
+		return is_file(tid, call->entry.args[0]);
+	return changes_files(tid, call);
+}
+
+static bool any(pid_t tid, const struct __ptrace_syscall_info *call)
+{
+	(void)tid;
 	(void)call;
 	return true;
 }
 
+/* False: it is not there yet. */
+static bool note(const char *armed)
+{
+	int fd = open(armed, O_WRONLY | O_APPEND);
+	bool is_noted = fd >= 0 && write(fd, "x", 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return is_noted;
+}
+
 /* Is this stop the entry of a system call that counts? */
-static bool counts(pid_t tid, bool (*wanted)(const struct __ptrace_syscall_info *call))
+static bool counts(pid_t tid, counting *wanted, const char *armed)
 {
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_ENTRY)
 		return false;
-	return wanted(&info);
+	return wanted(tid, &info) && (!armed || note(armed));
 }
 
-static int trace(pid_t pid, unsigned long limit, bool (*wanted)(const struct __ptrace_syscall_info *call))
+static int trace(pid_t pid, unsigned long limit, counting *wanted, const char *armed)
 {
 	unsigned long n = 0;
 	int status;
@@ -101,7 +140,7 @@ static int trace(pid_t pid, unsigned long limit, bool (*wanted)(const struct __p
 			continue;
 		}
 		if (WSTOPSIG(status) == SYSCALL_STOP) {
-			if (counts(tid, wanted) && ++n == limit)
+			if (counts(tid, wanted, armed) && ++n == limit)
 				kill(pid, SIGKILL);
 		} else if (!(status >> 16) && WSTOPSIG(status) != SIGSTOP) {
 			deliver = WSTOPSIG(status);
@@ -111,7 +150,7 @@ static int trace(pid_t pid, unsigned long limit, bool (*wanted)(const struct __p
 	return n >= limit ? KILLED : 1;
 }
 
-static bool (*mode(const char *option))(const struct __ptrace_syscall_info *call)
+static counting *mode(const char *option)
 {
 	if (!strcmp(option, "-r"))
 		return no_read;
@@ -119,17 +158,24 @@ static bool (*mode(const char *option))(const struct __ptrace_syscall_info *call
 		return changes_others;
 	if (!strcmp(option, "-n"))
 		return changes_names;
+	if (!strcmp(option, "-d"))
+		return changes_data;
 	return !strcmp(option, "-f") ? changes_files : NULL;
 }
 
 int main(int argc, char **argv)
 {
-	bool (*wanted)(const struct __ptrace_syscall_info *call) = argc > 1 ? mode(argv[1]) : NULL;
+	counting *wanted = argc > 1 ? mode(argv[1]) : NULL;
 	char **arguments = argv + 1 + (wanted != NULL);
+	const char *armed = NULL;
 	int status;
 	pid_t pid;
 
-	if (argc - (wanted != NULL) < 3)
+	if (arguments[0] && !strcmp(arguments[0], "-a") && arguments[1]) {
+		armed = arguments[1];
+		arguments += 2;
+	}
+	if (!arguments[0] || !arguments[1])
 		return 2;
 	pid = fork();
 	if (pid == 0) {
@@ -143,5 +189,5 @@ int main(int argc, char **argv)
 	}
 	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
 	kill(pid, SIGCONT);
-	return trace(pid, strtoul(arguments[0], NULL, 0), wanted ? wanted : any);
+	return trace(pid, strtoul(arguments[0], NULL, 0), wanted ? wanted : any, armed);
 }
