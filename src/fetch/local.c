@@ -131,7 +131,7 @@ static struct kc_error *transfer_error(const struct exchange *exchange, const ch
 		return kc_error_no_memory();
 	if (code == CURLE_COULDNT_CONNECT)
 		return kc_error_new(KC_ERR_NETWORK, "eportald does not listen at %s: is it running?", socket);
-	return kc_error_new(KC_ERR_TRUNCATED, "eportald did not answer to the end: %s", why);
+	return kc_error_new(KC_ERR_NETWORK, "eportald did not answer to the end, and may have done it or not: %s", why);
 }
 
 static struct kc_error *perform(CURL *curl, struct exchange *exchange, const char *socket)
