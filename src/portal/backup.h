@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A portal in one folder, and back, while it runs. A backup is taken in the publisher's thread, so that database and
- * repository are of one moment; it has its name when it is complete.
+ * repository are of one moment; it has its name when it is complete. A restore (restore.c) is done as a whole, or not.
  *
  *   PATH/portal.db
  *   PATH/config
@@ -24,11 +24,12 @@ enum { /* what to restore, or-ed */
 struct kc_error *kc_backup_write(struct kc_portal *portal, const char *path);
 struct kc_error *kc_backup_write_db(struct kc_portal *portal, const char *path);
 /*
- * KC_ERR_NOT_FOUND, KC_ERR_CORRUPT: it is no backup, and nothing was changed. `repository`, that of the job, holds the
- * lock; the next job opens what was restored. What was there is kept beside it until the restored one is published.
+ * KC_ERR_NOT_FOUND, KC_ERR_CORRUPT: it is no backup; KC_ERR_BUSY: one of before is not over. After any error nothing was
+ * changed, unless its message says that the next start completes it. The repository of the job holds the lock; the next
+ * job opens what was restored.
  */
 struct kc_error *kc_backup_restore(struct kc_portal *portal, const char *path, unsigned what);
-/* Before a portal works: completes, or takes back, a restore that was cut off. */
-struct kc_error *kc_backup_recover(struct kc_ctx *ctx, const char *dir);
+/* Before a portal works, with its database open: completes a restore that was cut off, or removes what it left. */
+struct kc_error *kc_backup_recover(struct kc_portal *portal);
 
 #endif

@@ -241,7 +241,7 @@ static struct kc_error *start(struct kc_portal *portal)
 	KC_TRY(lock_dir(portal));
 	KC_TRY(open_database(portal));
 	KC_TRY(make_folders(portal));
-	KC_TRY(kc_backup_recover(portal->ctx, portal->dir));
+	KC_TRY(kc_backup_recover(portal));
 	KC_TRY(kc_http_static_new(public, &portal->files));
 	KC_TRY(kc_http_auth_new(portal->db, &portal->auth));
 	KC_TRY(kc_publisher_start(portal->ctx, portal->dir, &portal->config, portal->db, &portal->publisher));

@@ -174,18 +174,6 @@ def test_backup_of_the_database(portal, key, tmp_path):
     assert portal.must("server", "--count").out.strip() == "1"
 
 
-def test_a_restore_that_was_cut_off(portal, tmp_path):
-    """Between the two renames there is no repository: the one of before comes back."""
-    portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
-    assert portal.stop() == 0
-    (portal.data / "repository").rename(portal.data / "repository.before")
-    (portal.data / "repository.restored").mkdir()
-    portal.start()
-    assert "a restore was cut off" in portal.said()
-    assert not (portal.data / "repository.before").exists() and not (portal.data / "repository.restored").exists()
-    assert "K20261101_01" in portal.must("kcare", "list").out
-
-
 # ------------------------------------------------------------------------------------------------------------------ the log
 
 def test_the_log_cannot_be_forged(portal, key):

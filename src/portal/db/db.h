@@ -52,6 +52,12 @@ struct kc_error *kc_db_backup(struct kc_ctx *ctx, struct kc_db *db, const char *
  * KC_ERR_VERSION: and nothing was changed.
  */
 struct kc_error *kc_db_restore(struct kc_ctx *ctx, struct kc_db *db, const char *path);
+/*
+ * Its two halves: a copy that was checked and brought to the newest version, and that in the place of what is there,
+ * which may be done again. KC_ERR_BUSY: `copy` is there.
+ */
+struct kc_error *kc_db_make_ready(const char *path, const char *copy);
+struct kc_error *kc_db_take_place(struct kc_db *db, const char *ready);
 
 /* ---- statements: for the files in db/ only ---- */
 

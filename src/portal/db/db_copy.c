@@ -124,29 +124,45 @@ static struct kc_error *take_place(struct kc_db_conn *conn, void *data)
 	return copy_all(&from, conn);
 }
 
-static struct kc_error *restore_by(struct kc_db *db, const char *path, const char *copy)
+static struct kc_error *make_ready(const char *path, const char *copy)
 {
 	KC_TRY(copy_from_guest(path, copy));
-	KC_TRY(prepare(copy));
-	return kc_db_write_alone(db, take_place, (void *)copy);
+	return prepare(copy);
 }
 
-struct kc_error *kc_db_restore(struct kc_ctx *ctx, struct kc_db *db, const char *path)
+struct kc_error *kc_db_make_ready(const char *path, const char *copy)
 {
-	kc_autofree char *copy = NULL;
 	kc_autoclose int fd = -1;
 	struct kc_error *err;
 
 	if (access(path, R_OK) < 0)
 		return kc_error_errno(errno == ENOENT ? KC_ERR_NOT_FOUND : KC_ERR_SYSTEM, errno, "%s", path);
-	if (asprintf(&copy, "%s" KC_DB_RESTORE_SUFFIX, db->path) < 0)
-		return kc_error_no_memory();
 	fd = open(copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == EEXIST)
 		return kc_error_new(KC_ERR_BUSY, "another restore is at work");
 	if (fd < 0)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "%s", copy);
-	err = restore_by(db, path, copy);
+	err = make_ready(path, copy);
+	if (!err)
+		return NULL;
+	unlink(copy);
+	return kc_error_prefix(err, "%s cannot be restored", path);
+}
+
+struct kc_error *kc_db_take_place(struct kc_db *db, const char *ready)
+{
+	return kc_db_write_alone(db, take_place, (void *)ready);
+}
+
+struct kc_error *kc_db_restore(struct kc_ctx *ctx, struct kc_db *db, const char *path)
+{
+	kc_autofree char *copy = NULL;
+	struct kc_error *err;
+
+	if (asprintf(&copy, "%s" KC_DB_RESTORE_SUFFIX, db->path) < 0)
+		return kc_error_no_memory();
+	KC_TRY(kc_db_make_ready(path, copy));
+	err = kc_db_take_place(db, copy);
 	unlink(copy);
 	if (err)
 		return kc_error_prefix(err, "%s cannot be restored", path);
