@@ -6,6 +6,7 @@
 """
 import base64
 import json
+import os
 import pathlib
 import re
 import signal
@@ -33,7 +34,7 @@ class Answer:
 
 class Portal:
     """`author`: a folder with the author's keys, made when it is None. `listen`: of `init`. `prefix`: words before
-    eportald's command that end in running it as the same process."""
+    eportald's command that end in running it as the same process; `environment`: what else it finds there."""
 
     def __init__(self, build, folder, author=None, listen=None, **configuration):
         self.build, self.folder = pathlib.Path(build), pathlib.Path(folder)
@@ -47,7 +48,7 @@ class Portal:
                        "--password-file", self.folder / "password", *(["--listen", listen] if listen else []))
         assert made.code == 0, made
         self.root_json, self.public = self.offline / "root.json", self.data / "repository/public"
-        self.configuration, self.prefix = configuration, []
+        self.configuration, self.prefix, self.environment = configuration, [], {}
         self.process = self.port = None
 
     # ------------------------------------------------------------------------------------------------------ the daemon
@@ -57,14 +58,20 @@ class Portal:
 
     def start(self, listen="127.0.0.1:0"):
         """`listen` None: where its configuration says."""
+        at = self.launch(listen)
+        lab.wait_until(lambda: self.find_port(at), 30, "eportald listens")
+        return self
+
+    def launch(self, listen="127.0.0.1:0"):
+        """Only begins. Returns where in its log."""
         self.log = (self.folder / "log").open("a")
         at = self.log.tell()
         settings = [word for key, value in self.configuration.items() for word in ("--set", f"{key}={value}")]
         settings += ["--listen", listen] if listen else []
         self.process = subprocess.Popen([*self.prefix, self.program(), "--foreground", "--data", self.data, *settings],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        lab.wait_until(lambda: self.find_port(at), 30, "eportald listens")
-        return self
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        env=os.environ | self.environment)
+        return at
 
     def find_port(self, at=0):
         assert self.process.poll() is None, self.said()

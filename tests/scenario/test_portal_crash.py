@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""eportald is killed before system calls that change a file or its content, one run for each, in a fresh copy of a portal.
+Behind each: the database is whole, hosts see what was before or what shall be, whatever was answered as done is there, and
+the same call, made again, completes it. A few points of each call; --long takes all of them.
+"""
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import pathlib
+import shutil
+import socket
+import sqlite3
+from dataclasses import dataclass
+
+import pytest
+
+import lab
+import publishing
+from lab import DONE, NETWORK, NOTHING, children_of
+from portal import Portal
+from publishing import clock, kernel_patch
+from test_repository import K1, K2, metadata, shown
+
+FIRST, SECOND, THIRD = "K20261101_01", "K20261102_01", "K20261103_01"
+WORKERS, POINTS = 2, 4
+NEVER = 10**9
+
+
+class Local(http.client.HTTPConnection):
+    """Through the portal's socket, where nobody asks for a password."""
+
+    def __init__(self, path):
+        super().__init__("local", timeout=60)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+class Victim(Portal):
+    """A copy of a portal that may be started under the knife."""
+
+    def __init__(self, template, folder):  # pylint: disable=super-init-not-called
+        self.__dict__.update(template.__dict__)
+        self.template, self.folder, self.data = template, folder, folder / "data"
+        self.repository, self.public = self.data / "repository", self.data / "repository/public"
+        self.armed, self.number = folder / "armed", NEVER
+        folder.mkdir()
+        shutil.copytree(template.data, self.data, symlinks=True)
+
+    def start_killed_at(self, number):
+        """Before the change of that number from now on."""
+        self.prefix = self.knife(number)
+        self.start()
+        self.settle()
+        self.armed.touch()
+
+    def start_again(self):
+        self.prefix = []
+        self.start()
+        self.settle()
+
+    def knife(self, number):
+        self.number = number
+        return [self.template.folder / "kill_at", "-d", "-a", self.armed, str(number)]
+
+    def settle(self):
+        """Waits until the publisher has done what it does at the start: a change that changes nothing stands behind it."""
+        assert self.ask("POST", "/admin/api/feeds/", {"name": "main"})["result"]["name"] == "main"
+
+    def end(self):
+        """Ends it at once, if it was not killed already. True: it was."""
+        daemon = children_of(self.process.pid) if self.process.poll() is None else []
+        self.process.kill()
+        self.process.wait(60)
+        lab.wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in daemon), 60, "eportald is gone")
+        return self.n_changes() >= self.number
+
+    def n_changes(self):
+        return self.armed.stat().st_size
+
+    # ----------------------------------------------------------------------------------------------------- what there is
+
+    def ask(self, method, path, body=None):
+        connection = Local(self.data / "socket")
+        connection.request(method, path, body=json.dumps(body) if body else None, headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        assert answer.status == 200, (path, answer.status, text)
+        return json.loads(text)
+
+    def get(self, path):
+        return self.ask("GET", path)["result"]
+
+    def feeds(self):
+        return sorted(path.parent.parent.name for path in self.public.glob("feeds/*/metadata/timestamp.json"))
+
+    def seen(self):
+        """What hosts see: by feed and kernel."""
+        return {feed: (shown(self, K1, feed), shown(self, K2, feed)) for feed in self.feeds()}
+
+    def versions(self):
+        return {feed: metadata(self, feed, "timestamp.json")["version"] for feed in self.feeds()}
+
+    def state(self):
+        """What hosts see, and what the operator does."""
+        rows = {feed: [(row["patchset"], row["status"]) for row in
+                       self.get(f"/admin/api/patchsets/?feed={feed}&product=kernel")] for feed in self.feeds()}
+        keys = sorted((key["key"], key["feed"]) for key in self.get("/admin/api/keys/"))
+        servers = sorted(server["id"] for server in self.get("/admin/api/servers?limit=100"))
+        return self.seen(), rows, keys, servers
+
+    def check(self, when):
+        """Of a portal that does not run: files and database as it left them."""
+        verified = publishing.run(self.build, "kcare-repo", "verify", self.repository, env=self.environment)
+        assert verified.code == DONE and "all good" in verified.out, f"{when}: {verified}"
+        aside = self.folder / "aside"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for name in ("portal.db", "portal.db-wal"):
+            if (self.data / name).exists():
+                shutil.copy(self.data / name, aside)
+        database = sqlite3.connect(aside / "portal.db")
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], when
+        database.close()
+
+    def leftovers(self):
+        found = [*self.repository.glob("private/incoming-*"), *self.repository.glob("private/removed-*"),
+                 *self.repository.glob("private/unpublished/*"), *self.data.glob("upload/*"), *self.data.glob("*.restored"),
+                 *self.data.glob("*.before"), *self.data.glob("portal.db-restore*")]
+        return [path.name for path in found]
+
+
+@pytest.fixture(scope="module")
+def template(build_folder, tmp_path_factory):
+    """FIRST is in main and old, THIRD in main; a key follows old; a host is registered; the backup is older than THIRD."""
+    folder = tmp_path_factory.mktemp("portal-crash")
+    lab.call(["gcc", "-O2", "-D_GNU_SOURCE", str(lab.TARGETS / "kill_at.c"), "-o", str(folder / "kill_at")], folder)
+    with Portal(build_folder, folder) as made:
+        made.clock = clock(folder)
+        made.archive(SECOND, [kernel_patch(2, K2)])
+        made.must("feed", "-a", "old")
+        made.must("feed", "-a", "new")
+        made.must("kcare", "deploy", made.archive(FIRST, [kernel_patch(1, K1), kernel_patch(1, K2)]))
+        made.must("kcare", "enable", FIRST, "--feed", "old")
+        made.key = made.must("key", "-a", "--feed", "old").out.strip()
+        assert made.register(made.key, "first").status == 200
+        made.must("backup", folder / "backup")
+        made.must("kcare", "deploy", made.archive(THIRD, [kernel_patch(2, K1)]))
+        assert made.register(made.key, "second", "second").status == 200
+    return made
+
+
+# --------------------------------------------------------------------------------------------------------- what an operator does
+
+@dataclass
+class Call:
+    """`halves`: calls that, made one after the other, lead from before to after as this one does; each may be where it ended."""
+    words: tuple
+    halves: tuple = ()
+    over: str = ""  # what the call says when it was completed already, and is an error
+
+
+CALLS = {
+    "deploy": Call(("kcare", "deploy", SECOND)),
+    "promote": Call(("kcare", "enable-up-to", THIRD, "--feed", "new"), (("kcare", "enable", FIRST, "--feed", "new"),)),
+    "block": Call(("kcare", "block", FIRST)),
+    "unroll": Call(("unroll", FIRST, "--delete"), (("kcare", "undeploy", FIRST), ("kcare", "undeploy", FIRST, "--feed", "old"))),
+    "feed-remove": Call(("feed", "-d", "old"), (("key", "-c", "--feed", "main", "KEY"),)),
+    "restore": Call(("restore", "--full", "BACKUP")),
+}
+
+
+def words(template, call):
+    names = {SECOND: template.folder / "made" / f"{SECOND}.tar.bz2"} if "deploy" in call else {}
+    names |= {"KEY": template.key, "BACKUP": template.folder / "backup"}
+    return [names.get(word, word) for word in call]
+
+
+def states_of(template, folder, call):
+    """All in which a killed portal may leave it, and how many points there are."""
+    portal = Victim(template, folder / "count")
+    portal.start_killed_at(NEVER)
+    states = [portal.state()]
+    for half in call.halves:
+        portal.must(*words(template, half))
+        states.append(portal.state())
+    begin = portal.n_changes()
+    portal.must(*words(template, call.words))
+    states.append(portal.state())
+    portal.end()
+    return states, portal.n_changes() - begin
+
+
+def shoot(template, folder, call, number, states):
+    """True: it was killed."""
+    portal, when = Victim(template, folder), f"{call.words} killed at {number}"
+    versions = portal.versions()
+    portal.start_killed_at(number)
+    result = portal.kc(*words(template, call.words))
+    was_killed = portal.end()
+    assert result.code == DONE or was_killed and result.code == NETWORK, f"{when}: {result}"
+    portal.check(when)
+    assert portal.seen() in [state[0] for state in states], f"{when}: hosts see {portal.seen()}"
+    portal.start_again()
+    state = portal.state()
+    assert state in (states if result.code else states[-1:]), f"{when}, with exit code {result.code}: {state}"
+    repeated = portal.kc(*words(template, call.words))
+    assert repeated.code in (DONE, NOTHING), f"{when}, then {repeated}"
+    assert portal.state() == states[-1], f"{when}: not as wanted when it was repeated"
+    assert portal.stop() == 0 and not portal.leftovers(), f"{when}: {portal.leftovers()}"
+    portal.check(f"{when}, in the end")
+    assert all(version >= versions.get(feed, 0) for feed, version in portal.versions().items()), when
+    shutil.rmtree(folder)
+    return was_killed
+
+
+def points(n_all, long):
+    return range(1, n_all + 1) if long else sorted({1 + i * (n_all - 1) // (POINTS - 1) for i in range(POINTS)})
+
+
+def shoot_all(shot, numbers):
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(shot, numbers))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_killed_in_a_call(template, tmp_path, name, long):
+    states, n_all = states_of(template, tmp_path, CALLS[name])
+    assert n_all > 10, "a call changes files"
+    shots = shoot_all(lambda n: shoot(template, tmp_path / str(n), CALLS[name], n, states), points(n_all, long))
+    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
+
+
+# -------------------------------------------------------------------------------------------------------------- what hosts do
+
+class Hosts:
+    """Three that register and check in, one after the other. Remembered is what they were told, and what they said last."""
+
+    def __init__(self, portal):
+        self.portal, self.told, self.said = portal, {}, {}
+
+    def register(self, name):
+        answer = self.portal.register(self.portal.key, name, f"machine-{name}")
+        assert answer.status == 200, answer
+        self.told[name] = {**answer.json, "patch_level": 0}
+
+    def check_in(self, name, level):
+        told = self.told[name]
+        self.said[name] = level
+        message = {"server_id": told["server_id"], "secret": told["secret"], "nonce": told["nonce"], "hostname": name,
+                   "kernel_id": K1, "level": level, "event": "after"}
+        answer = self.portal.call("POST", "/admin/api/kcare/checkin", message, user=None)
+        assert answer.status == 200, answer
+        told |= {"nonce": answer.json["nonce"], "patch_level": level}
+
+    def all(self):
+        for name in ("a", "b", "c"):
+            if name not in self.told:
+                self.register(name)
+            self.check_in(name, 1)
+        for name in ("a", "b", "c"):
+            self.check_in(name, 2)
+
+    def until_it_is_killed(self):
+        try:
+            self.all()
+        except (OSError, http.client.HTTPException):  # refused, reset, or no answer
+            pass
+
+
+def shoot_checkins(template, folder, number):
+    portal, when = Victim(template, folder), f"check-ins killed at {number}"
+    hosts = Hosts(portal)
+    portal.start_killed_at(number)
+    hosts.until_it_is_killed()
+    was_killed = portal.end()
+    portal.check(when)
+    portal.start_again()
+    listed = {server["id"]: server["patch_level"] for server in portal.get("/admin/api/servers?limit=100")}
+    for name, told in hosts.told.items():
+        level = listed.get(told["server_id"])
+        assert level in (told["patch_level"], hosts.said.get(name, 0)), f"{when}: {name} at {level}, answered {told}"
+    hosts.all()  # also with the nonce of an answer that was lost
+    assert len(portal.get("/admin/api/servers?limit=100")) == 2 + 3, when
+    assert portal.stop() == 0
+    portal.check(f"{when}, in the end")
+    shutil.rmtree(folder)
+    return was_killed
+
+
+def test_killed_while_hosts_check_in(template, tmp_path, long):
+    portal = Victim(template, tmp_path / "count")
+    portal.start_killed_at(NEVER)
+    Hosts(portal).all()
+    portal.end()
+    assert portal.n_changes() >= 12, "each of them is written before it is answered"
+    shots = shoot_all(lambda n: shoot_checkins(template, tmp_path / str(n), n), points(portal.n_changes(), long))
+    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
+
+
+# ----------------------------------------------------------------------------------------------------------- what it does itself
+
+class Starter(Victim):
+    """Killed while it starts."""
+
+    def start_to_the_end(self, number, is_over):
+        """True: it was killed. Until `is_over`, if it is not."""
+        self.armed.touch()
+        self.prefix = self.knife(number)
+        self.launch()
+        lab.wait_until(lambda: self.process.poll() is not None or is_over(self), 120, "it is killed, or done")
+        return self.end()
+
+    def count(self, query):
+        """Of a database that may be in use, or not there yet."""
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{self.data}/portal.db?mode=ro", uri=True)) as database:
+                return database.execute(query).fetchone()[0]
+        except sqlite3.OperationalError:
+            return None
+
+
+class New(Starter):
+    """Its database is of version 0: empty."""
+
+    def __init__(self, template, folder):
+        super().__init__(template, folder)
+        for path in self.data.glob("portal.db*"):
+            path.unlink()
+        (self.data / "portal.db").touch()
+
+    def is_over(self):
+        return self.count("SELECT COUNT(*) FROM arrivals WHERE is_here = 1") == 2
+
+
+class Old(Starter):
+    """Two days later: timestamps expire tomorrow, the history is too old, and there are files that nobody needs any more."""
+
+    def __init__(self, template, folder):
+        super().__init__(template, folder)
+        self.before = self.versions()
+        self.configuration = {"KEEP_CHECKINS": 1, "KEEP_AUDIT": 1}
+        self.environment = template.clock(2 * 86400)
+
+    def is_over(self):
+        return (self.count("SELECT COUNT(*) FROM audit") == 0 == self.count("SELECT COUNT(*) FROM checkins")
+                and all(version > self.before[feed] for feed, version in self.versions().items()))
+
+
+def shoot_start(kind, template, folder, number):
+    portal, when = kind(template, folder), f"a {kind.__name__} one killed at {number}"
+    seen = portal.seen()
+    was_killed = portal.start_to_the_end(number, kind.is_over)
+    portal.check(when)
+    assert portal.seen() == seen, when
+    portal.start_again()
+    lab.wait_until(portal.is_over, 120, f"{when}: the next start completes it")
+    assert portal.seen() == seen and portal.stop() == 0 and not portal.leftovers(), when
+    portal.check(f"{when}, in the end")
+    shutil.rmtree(folder)
+    return was_killed
+
+
+@pytest.mark.parametrize("kind", [New, Old])
+def test_killed_at_the_start(template, tmp_path, kind, long):
+    portal = kind(template, tmp_path / "count")
+    assert not portal.is_over() and not portal.start_to_the_end(NEVER, kind.is_over)
+    n_all = portal.n_changes()
+    shots = shoot_all(lambda n: shoot_start(kind, template, tmp_path / str(n), n), points(n_all, long))
+    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
