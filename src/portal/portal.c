@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "portal/api/api.h"
+#include "portal/api/lookup.h"
 #include "portal/backup.h"
 #include "portal/db/users.h"
 #include "portal/http/address.h"
@@ -244,6 +245,7 @@ static struct kc_error *start(struct kc_portal *portal)
 	KC_TRY(kc_backup_recover(portal));
 	KC_TRY(kc_http_static_new(public, &portal->files));
 	KC_TRY(kc_http_auth_new(portal->db, &portal->auth));
+	KC_TRY(kc_lookups_new(&portal->lookups));
 	KC_TRY(kc_publisher_start(portal->ctx, portal->dir, &portal->config, portal->db, &portal->publisher));
 	KC_TRY(kc_worker_start(kc_upkeep_due, 0, portal, &portal->upkeep));
 	return listen_to_all(portal);
@@ -340,12 +342,14 @@ void kc_portal_free(struct kc_portal *portal)
 	if (portal->server)
 		kc_http_server_close(portal->server);
 	kc_http_auth_stop(portal->auth);
+	kc_lookups_stop(portal->lookups);
 	kc_publisher_stop(portal->publisher);
 	kc_http_server_stop(portal->server);
 	if (portal->upkeep)
 		kc_worker_stop(portal->upkeep);
 	kc_worker_free(portal->upkeep);
 	kc_publisher_free(portal->publisher);
+	kc_lookups_free(portal->lookups);
 	kc_http_auth_free(portal->auth);
 	kc_http_static_free(portal->files);
 	if (portal->db)

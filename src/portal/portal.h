@@ -11,8 +11,9 @@
  *   DATA/socket             for kc.eportal: the same API, for root and for the portal's own user
  *
  * Threads: those of http/ (a few, handlers run in them), one that writes the database, one that changes the repository,
- * and the caller of kc_portal_run(), which waits for signals. A handler that needs one of the two hands its request
- * over and returns; whoever finishes the work replies. Nothing waits in a handler.
+ * two that look at many servers (api/lookup.h), and the caller of kc_portal_run(), which waits for signals. A handler
+ * that needs one of them hands its request over and returns; whoever finishes the work replies. Nothing waits in a
+ * handler.
  *
  * Nothing in portal/ prints or exits; it logs through its context. eportald is the only program that runs it.
  */
@@ -27,6 +28,8 @@
 #include "portal/metrics/metrics.h"
 #include "portal/worker.h"
 
+struct kc_lookups;
+
 struct kc_portal {
 	struct kc_ctx *ctx; /* logs; used by all threads */
 	char *dir;
@@ -34,6 +37,7 @@ struct kc_portal {
 	struct kc_db *db;
 	struct kc_publisher *publisher;
 	struct kc_http_auth *auth;
+	struct kc_lookups *lookups;
 	struct kc_http_static *files; /* of the repository's public folder */
 	struct kc_http_server *server;
 	struct kc_worker *upkeep;

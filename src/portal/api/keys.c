@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "portal/api/answer.h"
+#include "portal/api/lookup.h"
 #include "portal/api/server_view.h"
 #include "portal/api/work.h"
 #include "portal/db/keys.h"
@@ -61,12 +62,17 @@ static struct kc_error *read_keys(struct kc_db_conn *conn, void *data)
 	return failed ? kc_error_no_memory() : NULL;
 }
 
-void kc_api_keys_get(void *data, struct kc_http_request *request)
+static void answer_keys(struct kc_portal *portal, struct kc_http_request *request)
 {
-	struct listing listing = { .portal = data, .result = json_array() };
+	struct listing listing = { .portal = portal, .result = json_array() };
 	struct kc_error *err = kc_db_read(listing.portal->db, read_keys, &listing);
 
 	kc_api_reply_result(request, err, json_pack("{s:o}", "result", listing.result));
+}
+
+void kc_api_keys_get(void *data, struct kc_http_request *request)
+{
+	kc_lookup(data, request, answer_keys);
 }
 
 /* ---- add, change ---- */

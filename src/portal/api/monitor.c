@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "portal/api/answer.h"
+#include "portal/api/lookup.h"
 #include "portal/api/server_view.h"
 #include "portal/db/audit.h"
 #include "portal/db/keys.h"
@@ -71,9 +72,9 @@ static struct kc_error *count_fleet(struct kc_db_conn *conn, void *data)
 	return NULL;
 }
 
-void kc_api_metrics(void *data, struct kc_http_request *request)
+static void answer_metrics(struct kc_portal *portal, struct kc_http_request *request)
 {
-	struct fleet fleet = { .portal = data, .now = time(NULL) };
+	struct fleet fleet = { .portal = portal, .now = time(NULL) };
 	struct kc_error *err = kc_db_read(fleet.portal->db, count_fleet, &fleet);
 	struct kc_buf text = { 0 };
 
@@ -86,6 +87,11 @@ void kc_api_metrics(void *data, struct kc_http_request *request)
 	}
 	kc_metrics_text(&fleet.portal->metrics, &fleet.numbers, &text);
 	kc_api_reply_text(request, "text/plain; version=0.0.4; charset=utf-8", &text);
+}
+
+void kc_api_metrics(void *data, struct kc_http_request *request)
+{
+	kc_lookup(data, request, answer_metrics);
 }
 
 /* ---- the servers of a key ---- */
@@ -191,9 +197,9 @@ static void add_head(const struct watch *watch, struct kc_buf *text)
 		      watch->n_outdated, watch->n_unsupported, watch->n_silent);
 }
 
-void kc_api_nagios(void *data, struct kc_http_request *request)
+static void answer_nagios(struct kc_portal *portal, struct kc_http_request *request)
 {
-	struct watch watch = { .portal = data };
+	struct watch watch = { .portal = portal };
 	struct kc_error *err = read_key(&watch, request, read_nagios);
 	struct kc_buf text = { 0 };
 
@@ -214,6 +220,11 @@ void kc_api_nagios(void *data, struct kc_http_request *request)
 	kc_api_reply_text(request, "text/plain; charset=utf-8", &text);
 }
 
+void kc_api_nagios(void *data, struct kc_http_request *request)
+{
+	kc_lookup(data, request, answer_nagios);
+}
+
 static struct kc_error *add_level(void *data, const struct kc_server *server)
 {
 	struct watch *watch = data;
@@ -227,10 +238,15 @@ static struct kc_error *read_levels(struct kc_db_conn *conn, void *data)
 	return each_server(conn, data, add_level);
 }
 
-void kc_api_key_patchset(void *data, struct kc_http_request *request)
+static void answer_levels(struct kc_portal *portal, struct kc_http_request *request)
 {
-	struct watch watch = { .portal = data, .data = json_array() };
+	struct watch watch = { .portal = portal, .data = json_array() };
 	struct kc_error *err = read_key(&watch, request, read_levels);
 
 	kc_api_reply_result(request, err, json_pack("{s:o}", "data", watch.data));
+}
+
+void kc_api_key_patchset(void *data, struct kc_http_request *request)
+{
+	kc_lookup(data, request, answer_levels);
 }

@@ -9,6 +9,7 @@
 
 #include "portal/api/answer.h"
 #include "portal/api/args.h"
+#include "portal/api/lookup.h"
 #include "portal/api/server_view.h"
 
 enum {
@@ -151,11 +152,11 @@ static struct kc_error *list(struct listing *listing)
 	return kc_db_read(listing->portal->db, read_servers, listing);
 }
 
-void kc_api_servers_get(void *data, struct kc_http_request *request)
+static void answer_servers(struct kc_portal *portal, struct kc_http_request *request)
 {
 	KC_CLEANUP(listing_clear)
 	struct listing listing = {
-		.portal = data,
+		.portal = portal,
 		.now = time(NULL),
 		.limit = LIMIT_DEFAULT,
 	};
@@ -175,4 +176,9 @@ void kc_api_servers_get(void *data, struct kc_http_request *request)
 				   (json_int_t)listing.limit, "offset", (json_int_t)listing.offset, "result",
 				   listing.result);
 	kc_api_reply_result(request, err, answer);
+}
+
+void kc_api_servers_get(void *data, struct kc_http_request *request)
+{
+	kc_lookup(data, request, answer_servers);
 }
