@@ -362,17 +362,63 @@ def test_strange_answers(portal, host, status, body, code, says):
     assert not (host.etc / "systemid").exists()
 
 
-def test_one_version_apart(portal, key, host):
-    """Members that this version does not know are nobody's business."""
-    answer = portal.register(key, future={"a": [1, 2]}, more="text")
-    assert answer.status == 200, answer
-    older = {"server_id": "A" * 16, "secret": "0" * 64, "nonce": "1" * 32}
-    for said in (older, {**older, "terms": {"feed": "main", "colour": 7}, "future": True}):
-        with Stranger(lambda path, message: (200, json.dumps(said).encode())) as stranger:
-            host.configure(REGISTRATION_URL=stranger.url)
-            assert host.kcarectl("--register", "KEY").code == DONE
-            assert [path for path, _ in stranger.said] == ["register", "checkin"]
+# --------------------------------------------------------------------------------------------------------- one version apart
 
+FUTURE = {"future": {"a": [1, {"b": None}]}, "more": "text", "count": 1 << 40, "flag": True, "nothing": None}
+LEAST = {"register": {"server_id": "A" * 16, "secret": "0" * 64, "nonce": "1" * 32}, "checkin": {"nonce": "2" * 32}, "licence": {},
+         "doctor": {"key": "REPORT"}, "unregister": {}}
+MOST = {path: {**answer, **FUTURE, "terms": {"feed": "main", "has_windows": True, **FUTURE}} for path, answer in LEAST.items()}
+
+
+@pytest.mark.parametrize("answers", [LEAST, MOST], ids=["before", "to come"])
+def test_a_portal_one_version_apart(portal, host, answers):
+    """It says no more than it must, or things that nobody knows yet."""
+    with Stranger(lambda path, message: (200, json.dumps(answers[path]).encode())) as stranger:
+        host.configure(REGISTRATION_URL=stranger.url)
+        for arguments in (["--register", "KEY"], ["--license-info"], ["--doctor"], ["--unregister"]):
+            result = host.kcarectl(*arguments)
+            assert result.code == DONE and not result.err, result
+        assert [path for path, _ in stranger.said] == ["register", "checkin", "licence", "doctor", "unregister"]
+
+
+@pytest.mark.parametrize("more", [{}, FUTURE], ids=["before", "to come"])
+def test_an_agent_one_version_apart(portal, key, more):
+    def ask(path, message):
+        answer = portal.call("POST", f"/admin/api/kcare/{path}", {**message, **more}, user=None)
+        assert answer.status == 200, (path, answer)
+        return answer.json
+
+    registered = ask("register", {"key": key, "hostname": "apart", "machine_id": "m"})
+    who = {name: registered[name] for name in ("server_id", "secret")}
+    ask("checkin", {**who, "nonce": registered["nonce"], **({"event": "from-the-future"} if more else {})})
+    listed = servers(portal)[who["server_id"]]
+    assert listed["hostname"] == "apart" and listed["checkin"] and listed["status"] == "unsupported", listed
+    assert "apart" in portal.must("server", "--csv").out
+    assert ask("licence", who)["key"] == key
+    assert ask("doctor", {**who, "report": "text"})["key"]
+    ask("unregister", who)
+    assert not servers(portal)
+
+
+@pytest.mark.parametrize("is_newer", [False, True], ids=["before", "to come"])
+def test_files_of_an_agent_one_version_apart(portal, key, host, is_newer):
+    """After an update of the agent, or a way back, the host is the one that it was."""
+    host.kcarectl("--register", key)
+    identity, path = host.etc / "systemid", host.cache / "portal.json"
+    state = json.loads(path.read_text())
+    if is_newer:
+        identity.write_text(identity.read_text() + "future=1\n")
+        state |= {**FUTURE, "answer": {**state["answer"], **FUTURE}}
+    else:
+        del state["server_id"]  # not known to the first version
+    path.write_text(json.dumps(state))
+    before = identity.read_text()
+    assert check_in(host).code == NOTHING
+    assert identity.read_text() == before and list(servers(portal)) == [systemid(host)["server_id"]]
+    assert json.loads(path.read_text())["answer"]["nonce"] != state["answer"]["nonce"], "it has not checked in"
+
+
+# ------------------------------------------------------------------------------------------------- what is told, and when
 
 @pytest.fixture
 def followed(portal, host):

@@ -245,7 +245,8 @@ struct kc_error *kc_licence_check_in(struct kc_db_conn *conn, const struct kc_li
 	KC_TRY(get_server(conn, &checkin->credentials, &server));
 	KC_TRY(take_nonce(&server, checkin->nonce));
 	KC_TRY(replace_text(&server.ip, licences->address));
-	KC_TRY(replace_text(&server.hostname, checkin->hostname));
+	if (*checkin->hostname)
+		KC_TRY(replace_text(&server.hostname, checkin->hostname));
 	if (!server.checked_in || has_changed(&server.last, checkin))
 		server.updated = licences->now;
 	server.checked_in = licences->now;
