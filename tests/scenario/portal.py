@@ -20,6 +20,14 @@ import publishing
 PASSWORD = "correct horse battery staple"
 
 
+def make_certificate(folder, name):
+    """cert.pem and key.pem in `folder`: ECDSA, signed by itself."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
+
+
 class Answer:
     def __init__(self, status, headers, text):
         self.status, self.headers, self.text = status, headers, text

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The portal's daemon as its operator and its hosts see it: start, end, files, backups, and a first host within a minute."""
 import json
+import pathlib
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import time
 
@@ -11,7 +14,7 @@ import pytest
 import lab
 import publishing
 from lab import DONE
-from portal import Portal
+from portal import Portal, make_certificate
 from publishing import Host, kernel_patch
 
 KERNEL = publishing.running_kernel_id()
@@ -191,13 +194,6 @@ def test_the_log_as_json(build_folder, tmp_path):
 
 # ---------------------------------------------------------------------------------------------------------------------- TLS
 
-def make_certificate(folder, name):
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", folder / "key.pem",
-                    "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
-
-
 def subject(portal):
     shown = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{portal.port}"], input="", capture_output=True, text=True,
                            check=False, timeout=30).stdout
@@ -217,3 +213,29 @@ def test_tls_and_a_new_certificate(build_folder, tmp_path):
         portal.process.send_signal(signal.SIGHUP)
         lab.wait_until(lambda: "stays as it was" in portal.said(), 10, "the portal says so")
         assert "second.example" in subject(portal)
+
+
+def sleeps(portal):
+    """Each thread, in each of some looks."""
+    for _ in range(10):
+        time.sleep(0.02)
+        for stat in pathlib.Path(f"/proc/{portal.process.pid}/task").glob("*/stat"):
+            if stat.read_text().rpartition(") ")[2][0] != "S":
+                return False
+    return True
+
+
+def test_a_handshake_that_stands_still_costs_nothing(build_folder, tmp_path):
+    make_certificate(tmp_path / "tls", "localhost")
+    with Portal(build_folder, tmp_path / "portal", TLS_CERTIFICATE=tmp_path / "tls/cert.pem",
+                TLS_KEY=tmp_path / "tls/key.pem") as portal:
+        client, wire = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            ssl.create_default_context().wrap_bio(client, wire, server_hostname="localhost").do_handshake()
+        hello = wire.read()
+        with (socket.create_connection(("127.0.0.1", portal.port)) as begun,
+              socket.create_connection(("127.0.0.1", portal.port)) as answered):
+            begun.sendall(hello[:20])
+            answered.sendall(hello)
+            assert answered.recv(1), "the portal's half of it"
+            lab.wait_until(lambda: sleeps(portal), 20, "nobody is busy")

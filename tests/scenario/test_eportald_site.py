@@ -12,9 +12,8 @@ import pytest
 import lab
 import web
 from conftest import need_program, need_root
-from portal import PASSWORD, Portal
+from portal import PASSWORD, Portal, make_certificate
 from publishing import kernel_patch
-from test_eportald import make_certificate
 
 PACKAGING = lab.TARGETS.parents[1] / "packaging"
 NOBODY = 65534
