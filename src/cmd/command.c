@@ -40,6 +40,8 @@ struct kc_error *kc_command_bad_option(int option, char **argv)
 
 struct kc_error *kc_command_need_arguments(int argc, int n, const char *arguments)
 {
+	if (!n && argc > optind)
+		return kc_error_new(KC_ERR_USAGE, "too many arguments: expected none");
 	if (argc - optind < n)
 		return kc_error_new(KC_ERR_USAGE, "missing argument: expected %s", arguments);
 	if (argc - optind > n)
@@ -47,17 +49,27 @@ struct kc_error *kc_command_need_arguments(int argc, int n, const char *argument
 	return NULL;
 }
 
-struct kc_error *kc_command_parse_number(const char *text, const char *what, unsigned *number)
+static struct kc_error *parse_number(const char *text, const char *what, unsigned min, unsigned *number)
 {
 	char *end;
 	unsigned long value;
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno || *end || *text < '0' || *text > '9' || !value || value > 1U << 31)
-		return kc_error_new(KC_ERR_USAGE, "the %s is a number from 1 on, not \"%.80s\"", what, text);
+	if (errno || *end || *text < '0' || *text > '9' || value < min || value > 1U << 31)
+		return kc_error_new(KC_ERR_USAGE, "the %s is a number from %u on, not \"%.80s\"", what, min, text);
 	*number = (unsigned)value;
 	return NULL;
+}
+
+struct kc_error *kc_command_parse_number(const char *text, const char *what, unsigned *number)
+{
+	return parse_number(text, what, 1, number);
+}
+
+struct kc_error *kc_command_parse_count(const char *text, const char *what, unsigned *count)
+{
+	return parse_number(text, what, 0, count);
 }
 
 struct kc_error *kc_command_list_add(const char ***list, size_t *n, const char *value)

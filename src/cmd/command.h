@@ -35,6 +35,8 @@ struct kc_error *kc_command_bad_option(int option, char **argv);
 struct kc_error *kc_command_need_arguments(int argc, int n, const char *arguments);
 /* A number from 1 on; `what` names it for the message. KC_ERR_USAGE. */
 struct kc_error *kc_command_parse_number(const char *text, const char *what, unsigned *number);
+/* The same from 0 on. */
+struct kc_error *kc_command_parse_count(const char *text, const char *what, unsigned *count);
 /* Keeps the list NULL-terminated. */
 struct kc_error *kc_command_list_add(const char ***list, size_t *n, const char *value);
 

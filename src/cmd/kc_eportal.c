@@ -40,7 +40,7 @@ static const struct kc_command commands[] = {
 	  "[list] [--hostname H] [--ip A] [--id ID] [--feed F] [--key K] [--tag T] [--registered-age N] [--checkin-age "
 	  "N] "
 	  "[--updated-age N] [--updated|--outdated] [--limit N] [--count|--csv|--json] | tag ID TAGS | "
-	  "remove ID|--hostname H|--ip A | clean --inactive [--days N]",
+	  "remove ID | remove --hostname H --ip A | clean --inactive [--days N]",
 	  "Lists, tags and removes servers.", kc_eportal_server_run },
 	{ "user",
 	  "[-a | -c | -d] [-p PASSWORD | --password-file FILE | --ask-password | --no-password] [-r admin|readonly] "

@@ -85,12 +85,15 @@ enum kc_eportal_verb {
 /* 'a', 'c', 'd', 'l'; false: another option. KC_ERR_USAGE when there was another of them before. */
 bool kc_eportal_is_verb(int option);
 struct kc_error *kc_eportal_set_verb(enum kc_eportal_verb *verb, int option);
-/* At most one argument behind the options; `verb`s other than list and `may_miss` need it. NULL: none. */
+/* At most one argument behind the options; `verb`s other than list and `may_miss` need it. NULL: none, or "list". */
 struct kc_error *kc_eportal_name_argument(int argc, char **argv, enum kc_eportal_verb verb, bool may_miss,
 					  const char **name);
 /* KC_ERR_EXISTS, KC_ERR_NOT_FOUND: what is there may be changed, not added; and the other way round. */
 struct kc_error *kc_eportal_check(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, enum kc_eportal_verb verb,
 				  const char *name);
+/* All of them, or the one that has `name`: as a table, or as JSON. KC_ERR_NOT_FOUND. */
+struct kc_error *kc_eportal_show(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, const char *name,
+				 bool as_json, const char *const *names, const char *const *members);
 /* Adds or changes it, with what `body` says, and tells. */
 struct kc_error *kc_eportal_put(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, enum kc_eportal_verb verb,
 				const char *name, json_t *body);
@@ -98,6 +101,8 @@ struct kc_error *kc_eportal_put(struct kc_ctx *ctx, const struct kc_eportal_thin
 struct kc_error *kc_eportal_remove(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, const char *name);
 /* Takes `value`, as a member of the object `body`. */
 struct kc_error *kc_eportal_set(json_t *body, const char *member, json_t *value);
+/* Of two options, `both`, that say the opposite of each other. KC_ERR_USAGE when the other one was there. */
+struct kc_error *kc_eportal_set_either(json_t *body, const char *member, bool value, const char *both);
 
 /* PATH as the portal understands it: absolute (caller frees). */
 struct kc_error *kc_eportal_absolute(const char *path, char **absolute);

@@ -27,10 +27,9 @@ static struct kc_error *set_option(struct request *request, int option, const ch
 	switch (option) {
 	case 'A':
 	case 'N':
-		return kc_eportal_set(request->body, "auto", json_boolean(option == 'A'));
+		return kc_eportal_set_either(request->body, "auto", option == 'A', "--auto and --no-auto");
 	case 'h':
-		if (strcmp(value, "0"))
-			KC_TRY(kc_command_parse_number(value, "number of hours", &hours));
+		KC_TRY(kc_command_parse_count(value, "number of hours", &hours));
 		return kc_eportal_set(request->body, "deploy_after", json_integer(hours));
 	case 'C':
 		return kc_eportal_set(request->body, "channel", json_string(value));
@@ -67,19 +66,15 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		return kc_error_new(KC_ERR_USAGE, "only -a and -c set something");
 	if (json_object_get(request->body, "from") && request->verb != KC_EPORTAL_ADD)
 		return kc_error_new(KC_ERR_USAGE, "--from goes with -a");
-	KC_TRY(kc_eportal_name_argument(argc, argv, request->verb, false, &request->name));
-	/* "feed list" is a list, too; nothing else has a name without -a, -c or -d */
-	if (request->verb == KC_EPORTAL_LIST && request->name && strcmp(request->name, "list"))
-		return kc_error_new(KC_ERR_USAGE, "say with -a, -c or -d what to do with the feed %s", request->name);
-	return NULL;
+	return kc_eportal_name_argument(argc, argv, request->verb, false, &request->name);
 }
 
-static struct kc_error *list(struct kc_ctx *ctx, bool as_json)
+static struct kc_error *list(struct kc_ctx *ctx, const struct request *request)
 {
 	static const char *const names[] = { "FEED", "AUTO", "AFTER H", "CHANNEL", "PATCHSETS", "NOTE", NULL };
 	static const char *const members[] = { "name", "auto", "deploy_after", "channel", "patchsets", "note", NULL };
 
-	return kc_eportal_list(ctx, feeds.path, as_json, names, members);
+	return kc_eportal_show(ctx, &feeds, request->name, request->as_json, names, members);
 }
 
 struct kc_error *kc_eportal_feed_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
@@ -91,7 +86,7 @@ struct kc_error *kc_eportal_feed_run(struct kc_ctx *ctx, struct kc_terminal *ter
 		return kc_error_no_memory();
 	KC_TRY(read_options(argc, argv, &request));
 	if (request.verb == KC_EPORTAL_LIST)
-		return list(ctx, request.as_json);
+		return list(ctx, &request);
 	if (request.verb == KC_EPORTAL_REMOVE)
 		return kc_eportal_remove(ctx, &feeds, request.name);
 	KC_TRY(kc_eportal_check(ctx, &feeds, request.verb, request.name));

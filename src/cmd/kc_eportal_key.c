@@ -4,13 +4,15 @@
 
 #include <string.h>
 
+#include "base/array.h"
+
 static const struct kc_eportal_thing keys = { "/admin/api/keys/", "key", "key", ", with its servers" };
 
 struct request {
 	enum kc_eportal_verb verb;
 	const char *name;
 	json_t *body; /* what is to be set */
-	bool as_json;
+	bool has_products, has_default_products, as_json;
 };
 
 static void clear_request(struct request *request)
@@ -18,21 +20,33 @@ static void clear_request(struct request *request)
 	json_decref(request->body);
 }
 
-/* 0 is "none", which kc_command_parse_number() does not know. */
+/* 0 is "none". */
 static struct kc_error *set_limit(struct request *request, const char *text)
 {
-	unsigned limit = 0;
+	unsigned limit;
 
-	if (strcmp(text, "0"))
-		KC_TRY(kc_command_parse_number(text, "server limit", &limit));
+	KC_TRY(kc_command_parse_count(text, "server limit", &limit));
 	return kc_eportal_set(request->body, "server_limit", json_integer(limit));
 }
 
+/* As the commands are called, and what each is for. */
+static const char *product_name(const char *text)
+{
+	static const char *const others[][2] = { { "kcare", "kernel" }, { "libcare", "libs" }, { "user", "libs" } };
+
+	for (size_t i = 0; i < KC_ARRAY_SIZE(others); i++)
+		if (!strcmp(text, others[i][0]))
+			return others[i][1];
+	return text;
+}
+
 /* One or several: each --product adds one. */
-static struct kc_error *add_product(struct request *request, const char *product)
+static struct kc_error *add_product(struct request *request, const char *text)
 {
 	json_t *products = json_object_get(request->body, "products");
+	const char *product = product_name(text);
 
+	request->has_products = true;
 	if (!products) {
 		products = json_array();
 		KC_TRY(kc_eportal_set(request->body, "products", products));
@@ -56,6 +70,7 @@ static struct kc_error *set_option(struct request *request, int option, const ch
 	case 'p':
 		return add_product(request, value);
 	case 'D':
+		request->has_default_products = true;
 		return kc_eportal_set(request->body, "products", json_pack("[s, s, s]", "kernel", "libs", "qemu"));
 	case 'S':
 		return kc_eportal_set(request->body, "sticky", json_string(value));
@@ -65,7 +80,7 @@ static struct kc_error *set_option(struct request *request, int option, const ch
 		return kc_eportal_set(request->body, "addresses", json_string(value));
 	case 'L':
 	case 'U':
-		return kc_eportal_set(request->body, "locked", json_boolean(option == 'L'));
+		return kc_eportal_set_either(request->body, "locked", option == 'L', "--lock and --unlock");
 	default:
 		request->as_json = true;
 		return NULL;
@@ -97,17 +112,19 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 	}
 	if (json_object_size(request->body) && (request->verb == KC_EPORTAL_LIST || request->verb == KC_EPORTAL_REMOVE))
 		return kc_error_new(KC_ERR_USAGE, "only -a and -c set something");
+	if (request->has_default_products && request->has_products)
+		return kc_error_new(KC_ERR_USAGE, "--product and --default-products exclude each other");
 	return kc_eportal_name_argument(argc, argv, request->verb, request->verb == KC_EPORTAL_ADD, &request->name);
 }
 
-static struct kc_error *list(struct kc_ctx *ctx, bool as_json)
+static struct kc_error *list(struct kc_ctx *ctx, const struct request *request)
 {
 	static const char *const names[] = { "KEY",  "SERVERS", "LIMIT",     "FEED", "PRODUCTS", "STICKY",
 					     "ENDS", "LOCKED",	"ADDRESSES", "NOTE", NULL };
 	static const char *const members[] = { "key",  "servers", "server_limit", "feed", "products", "sticky",
 					       "ends", "locked",  "addresses",	  "note", NULL };
 
-	return kc_eportal_list(ctx, keys.path, as_json, names, members);
+	return kc_eportal_show(ctx, &keys, request->name, request->as_json, names, members);
 }
 
 /* The new key is all that is on stdout, for scripts. */
@@ -117,6 +134,9 @@ static struct kc_error *add(struct kc_ctx *ctx, const struct request *request)
 	const char *key;
 
 	if (request->name) {
+		/* to the portal, "" is the wish for a new one: here it is a shell's variable that is not set */
+		if (!*request->name)
+			return kc_error_new(KC_ERR_USAGE, "a key cannot be empty; with no name a new one is made");
 		KC_TRY(kc_eportal_check(ctx, &keys, KC_EPORTAL_ADD, request->name));
 		KC_TRY(kc_eportal_set(request->body, "key", json_string(request->name)));
 	}
@@ -135,7 +155,7 @@ struct kc_error *kc_eportal_key_run(struct kc_ctx *ctx, struct kc_terminal *term
 		return kc_error_no_memory();
 	KC_TRY(read_options(argc, argv, &request));
 	if (request.verb == KC_EPORTAL_LIST)
-		return list(ctx, request.as_json);
+		return list(ctx, &request);
 	if (request.verb == KC_EPORTAL_REMOVE)
 		return kc_eportal_remove(ctx, &keys, request.name);
 	if (request.verb == KC_EPORTAL_ADD)

@@ -34,6 +34,16 @@ static void print_checks(const json_t *answer)
 		       json_string_value(json_object_get(check, "message")));
 }
 
+static struct kc_error *count_bad(const json_t *answer)
+{
+	size_t i, n = 0;
+	json_t *check;
+
+	json_array_foreach(json_object_get(answer, "checks"), i, check) n +=
+		json_is_false(json_object_get(check, "ok"));
+	return n ? kc_error_new(KC_ERR_SYSTEM, "%zu of %zu checks: something is to be done", n, i) : NULL;
+}
+
 struct kc_error *kc_eportal_doctor_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
 	kc_autojson json_t *answer = NULL;
@@ -46,8 +56,7 @@ struct kc_error *kc_eportal_doctor_run(struct kc_ctx *ctx, struct kc_terminal *t
 		KC_TRY(kc_eportal_print_json(answer));
 	else
 		print_checks(answer);
-	return json_is_true(json_object_get(answer, "ok")) ? NULL
-							   : kc_error_new(KC_ERR_SYSTEM, "something is to be done");
+	return count_bad(answer);
 }
 
 struct kc_error *kc_eportal_audit_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
@@ -92,10 +101,14 @@ static struct kc_error *ask_with_path(struct kc_ctx *ctx, const char *target, co
 
 static struct kc_error *back_up(struct kc_ctx *ctx, int argc, char **argv, const char *target, const char *what)
 {
+	static const struct option none[] = { { NULL, 0, NULL, 0 } };
 	kc_autojson json_t *answer = NULL;
+	int option;
 
 	/* -v of the reference's: it says what it does anyway */
-	optind = argc > 1 && !strcmp(argv[1], "-v") ? 2 : 1;
+	while ((option = getopt_long(argc, argv, ":v", none, NULL)) != -1)
+		if (option != 'v')
+			return kc_command_bad_option(option, argv);
 	KC_TRY(kc_command_need_arguments(argc, 1, "PATH"));
 	KC_TRY(ask_with_path(ctx, target, argv[optind], NULL, &answer));
 	printf("%s: %s\n", argv[optind], what);

@@ -188,7 +188,8 @@ static struct kc_error *unroll(struct kc_ctx *ctx, const struct request *request
 	if (!body)
 		return kc_error_new(KC_ERR_INPUT, "the name is not UTF-8");
 	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/patchsets/unroll", body, &answer));
-	return kc_eportal_print_changed(answer, "done", "no feed has it");
+	return kc_eportal_print_changed(
+		answer, "done", request->remove ? "no feed has it, and there are no files of it" : "no feed has it");
 }
 
 static const struct verb verbs[] = {
@@ -257,7 +258,5 @@ struct kc_error *kc_eportal_download_run(struct kc_ctx *ctx, struct kc_terminal 
 	optind = 1;
 	KC_TRY(kc_command_need_arguments(argc, 0, "nothing"));
 	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/patchsets/download-missing", json_object(), &answer));
-	/* what is copied is not enabled anywhere: there is nothing to count */
-	puts("what the upstream has is here");
-	return NULL;
+	return kc_eportal_print_changed(answer, "downloaded", "nothing that the upstream has is missing");
 }

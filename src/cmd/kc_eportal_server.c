@@ -8,6 +8,8 @@
 
 #define SERVERS "/admin/api/servers"
 
+enum { N_NAMES = 2, DAYS_OF_SILENCE = 30 };
+
 enum {
 	OPTION_UPDATED = 1000, /* above all letters */
 	OPTION_OUTDATED,
@@ -20,7 +22,16 @@ enum {
 	OPTION_FILTER, /* from here on: parameters of the API, in the order of `filters` */
 };
 
-/* Options that are parameters of the API. */
+/* Each verb takes options of some kinds. */
+enum kind {
+	KIND_NAME,   /* which one */
+	KIND_FILTER, /* which of them */
+	KIND_FORM,   /* as what they are shown */
+	KIND_CLEAN,
+	KINDS
+};
+
+/* Options that are parameters of the API; the first two are names. */
 static const struct {
 	const char *option, *parameter;
 } filters[] = {
@@ -40,8 +51,10 @@ static const struct {
 struct request {
 	struct kc_buf target; /* of the list, with its parameters */
 	const char *values[KC_ARRAY_SIZE(filters)];
-	const char *days;
+	int updated; /* OPTION_UPDATED or OPTION_OUTDATED */
+	unsigned days;
 	bool only_count, as_csv, as_json, inactive, old_list;
+	const char *given[KINDS]; /* an option of each kind that was given; NULL: none */
 };
 
 static void clear_request(struct request *request)
@@ -49,11 +62,34 @@ static void clear_request(struct request *request)
 	kc_buf_free(&request->target);
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static enum kind kind_of(int option)
 {
+	switch (option) {
+	case OPTION_COUNT:
+	case OPTION_CSV:
+	case OPTION_JSON:
+		return KIND_FORM;
+	case OPTION_INACTIVE:
+	case OPTION_DAYS:
+		return KIND_CLEAN;
+	default:
+		return option >= OPTION_FILTER && option < OPTION_FILTER + N_NAMES ? KIND_NAME : KIND_FILTER;
+	}
+}
+
+static struct kc_error *set_option(struct request *request, int option, const char *name, const char *value)
+{
+	enum kind kind = kind_of(option);
+
+	if (kind == KIND_FORM && request->given[kind] && strcmp(request->given[kind], name))
+		return kc_error_new(KC_ERR_USAGE, "--%s and --%s exclude each other", request->given[kind], name);
+	request->given[kind] = name;
 	switch (option) {
 	case OPTION_UPDATED:
 	case OPTION_OUTDATED:
+		if (request->updated && request->updated != option)
+			return kc_error_new(KC_ERR_USAGE, "--updated and --outdated exclude each other");
+		request->updated = option;
 		kc_eportal_query(&request->target, "is_updated", option == OPTION_UPDATED ? "1" : "0");
 		break;
 	case OPTION_COUNT:
@@ -69,8 +105,7 @@ static struct kc_error *set_option(struct request *request, int option, const ch
 		request->inactive = true;
 		break;
 	case OPTION_DAYS:
-		request->days = value;
-		break;
+		return kc_command_parse_number(value, "number of days", &request->days);
 	case OPTION_OLD_LIST:
 		request->old_list = true;
 		break;
@@ -93,15 +128,16 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		{ "days", required_argument, NULL, OPTION_DAYS },
 		{ "list-servers", no_argument, NULL, OPTION_OLD_LIST },
 	};
-	int option;
+	int option, index;
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(filters); i++)
 		options[8 + i] = (struct option){ filters[i].option, required_argument, NULL, OPTION_FILTER + (int)i };
 	kc_buf_append_str(&request->target, SERVERS);
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":", options, &index)) != -1) {
 		if (option == '?' || option == ':')
 			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
+		/* the name is a text of `filters`, or a literal: it stays when the array is gone */
+		KC_TRY(set_option(request, option, options[index].name, optarg));
 	}
 	return request->target.failed ? kc_error_no_memory() : NULL;
 }
@@ -129,6 +165,17 @@ static struct kc_error *print_csv(struct kc_ctx *ctx, struct request *request)
 	return NULL;
 }
 
+/* The list is a page of ten unless somebody asks for more. */
+static void tell_of_others(struct kc_ctx *ctx, const json_t *answer)
+{
+	json_int_t count = json_integer_value(json_object_get(answer, "count"));
+	size_t shown = json_array_size(json_object_get(answer, "result"));
+
+	if ((json_int_t)shown < count)
+		kc_warning(ctx, "%zu of %lld servers are shown: --limit and --offset show others", shown,
+			   (long long)count);
+}
+
 static struct kc_error *list(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
 {
 	static const char *const names[] = { "ID",     "HOSTNAME", "IP",      "KEY",	  "FEED", "STATUS",
@@ -137,13 +184,19 @@ static struct kc_error *list(struct kc_ctx *ctx, struct request *request, int ar
 					       "status", "euname",   "patch_level", "offered_level", "checkin",
 					       "tags",	 NULL };
 
+	kc_autojson json_t *answer = NULL;
+
 	(void)argv;
 	if (argc > optind + 1)
 		return kc_command_need_arguments(argc, 1, "list");
 	if (request->only_count)
 		return print_count(ctx, request);
-	return request->as_csv ? print_csv(ctx, request)
-			       : kc_eportal_list(ctx, request->target.data, request->as_json, names, members);
+	if (request->as_csv)
+		return print_csv(ctx, request);
+	KC_TRY(kc_eportal_ask(ctx, "GET", request->target.data, NULL, &answer));
+	KC_TRY(request->as_json ? kc_eportal_print_json(answer) : kc_eportal_print_table(answer, names, members));
+	tell_of_others(ctx, answer);
+	return NULL;
 }
 
 /* As the first versions had it: how many servers each key has. */
@@ -183,10 +236,12 @@ static struct kc_error *remove_one(struct kc_ctx *ctx, struct request *request, 
 {
 	kc_autojson json_t *answer = NULL, *body = json_object();
 
-	for (size_t i = 0; i < 2; i++) /* --hostname, --ip */
+	for (size_t i = 0; i < N_NAMES; i++)
 		if (request->values[i])
 			KC_TRY(kc_eportal_set(body, filters[i].parameter, json_string(request->values[i])));
-	if (!json_object_size(body)) {
+	if (json_object_size(body)) {
+		KC_TRY(kc_command_need_arguments(argc, 1, "remove, with --hostname and --ip"));
+	} else {
 		KC_TRY(kc_command_need_arguments(argc, 2, "remove and an ID, or --hostname or --ip"));
 		KC_TRY(kc_eportal_set(body, "server_id", json_string(argv[optind + 1])));
 	}
@@ -206,19 +261,38 @@ static struct kc_error *clean(struct kc_ctx *ctx, struct request *request, int a
 	if (!request->inactive)
 		return kc_error_new(KC_ERR_USAGE, "'clean' needs --inactive: it removes servers that are silent");
 	kc_buf_append_str(&target, SERVERS);
-	kc_eportal_query(&target, "checkin_age", request->days ? request->days : "30");
+	kc_buf_printf(&target, "?checkin_age=%u", request->days ? request->days : DAYS_OF_SILENCE);
 	if (target.failed)
 		return kc_error_no_memory();
 	KC_TRY(kc_eportal_ask(ctx, "DELETE", target.data, NULL, &answer));
 	return print_removed(answer);
 }
 
+/* ---- all of it ---- */
+
+struct verb {
+	const char *name;
+	unsigned takes; /* kinds, as bits */
+	struct kc_error *(*run)(struct kc_ctx *ctx, struct request *request, int argc, char **argv);
+};
+
+static struct kc_error *run_verb(struct kc_ctx *ctx, struct request *request, const struct verb *verb, int argc,
+				 char **argv)
+{
+	for (unsigned kind = 0; kind < KINDS; kind++)
+		if (request->given[kind] && !(verb->takes & 1 << kind))
+			return kc_error_new(KC_ERR_USAGE, "'%s' does not take --%s", verb->name, request->given[kind]);
+	return verb->run(ctx, request, argc, argv);
+}
+
 struct kc_error *kc_eportal_server_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		struct kc_error *(*run)(struct kc_ctx *ctx, struct request *request, int argc, char **argv);
-	} verbs[] = { { "list", list }, { "tag", tag }, { "remove", remove_one }, { "clean", clean } };
+	static const struct verb verbs[] = {
+		{ "list", 1 << KIND_NAME | 1 << KIND_FILTER | 1 << KIND_FORM, list },
+		{ "tag", 0, tag },
+		{ "remove", 1 << KIND_NAME, remove_one },
+		{ "clean", 1 << KIND_CLEAN, clean },
+	};
 	KC_CLEANUP(clear_request) struct request request = { 0 };
 
 	(void)terminal;
@@ -226,9 +300,9 @@ struct kc_error *kc_eportal_server_run(struct kc_ctx *ctx, struct kc_terminal *t
 	if (request.old_list)
 		return list_keys(ctx);
 	if (optind == argc)
-		return list(ctx, &request, argc, argv);
+		return run_verb(ctx, &request, &verbs[0], argc, argv);
 	for (size_t i = 0; i < KC_ARRAY_SIZE(verbs); i++)
 		if (!strcmp(argv[optind], verbs[i].name))
-			return verbs[i].run(ctx, &request, argc, argv);
+			return run_verb(ctx, &request, &verbs[i], argc, argv);
 	return kc_error_new(KC_ERR_USAGE, "servers can be listed, tagged, removed and cleaned; not '%s'", argv[optind]);
 }

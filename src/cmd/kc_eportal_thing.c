@@ -30,7 +30,8 @@ struct kc_error *kc_eportal_name_argument(int argc, char **argv, enum kc_eportal
 	if (optind == argc && (verb == KC_EPORTAL_LIST || may_miss))
 		return NULL;
 	KC_TRY(kc_command_need_arguments(argc, 1, "a name"));
-	*name = argv[optind];
+	if (verb != KC_EPORTAL_LIST || strcmp(argv[optind], "list"))
+		*name = argv[optind];
 	return NULL;
 }
 
@@ -51,21 +52,49 @@ struct kc_error *kc_eportal_absolute(const char *path, char **absolute)
 
 /* ---- things that have a name ---- */
 
-struct kc_error *kc_eportal_check(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, enum kc_eportal_verb verb,
-				  const char *name)
+/* NULL: there is none of that name. */
+static json_t *find(const json_t *answer, const struct kc_eportal_thing *thing, const char *name)
 {
-	kc_autojson json_t *answer = NULL;
-	bool is_there = false;
 	json_t *item;
 	size_t i;
 
-	KC_TRY(kc_eportal_ask(ctx, "GET", thing->path, NULL, &answer));
 	json_array_foreach(json_object_get(answer, "result"), i, item)
 	{
 		const char *text = json_string_value(json_object_get(item, thing->member));
 
-		is_there |= text && !strcmp(text, name);
+		if (text && !strcmp(text, name))
+			return item;
 	}
+	return NULL;
+}
+
+struct kc_error *kc_eportal_show(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, const char *name,
+				 bool as_json, const char *const *names, const char *const *members)
+{
+	kc_autojson json_t *answer = NULL, *one = NULL;
+	json_t *item;
+
+	KC_TRY(kc_eportal_ask(ctx, "GET", thing->path, NULL, &answer));
+	if (name) {
+		item = find(answer, thing, name);
+		if (!item)
+			return kc_error_new(KC_ERR_NOT_FOUND, "there is no %s %s", thing->what, name);
+		one = json_pack("{s:[O]}", "result", item);
+		if (!one)
+			return kc_error_no_memory();
+	}
+	return as_json ? kc_eportal_print_json(one ? one : answer)
+		       : kc_eportal_print_table(one ? one : answer, names, members);
+}
+
+struct kc_error *kc_eportal_check(struct kc_ctx *ctx, const struct kc_eportal_thing *thing, enum kc_eportal_verb verb,
+				  const char *name)
+{
+	kc_autojson json_t *answer = NULL;
+	bool is_there;
+
+	KC_TRY(kc_eportal_ask(ctx, "GET", thing->path, NULL, &answer));
+	is_there = find(answer, thing, name);
 	if (verb == KC_EPORTAL_ADD && is_there)
 		return kc_error_new(KC_ERR_EXISTS, "the %s %s is there already; -c changes it", thing->what, name);
 	if (verb == KC_EPORTAL_CHANGE && !is_there)
@@ -101,4 +130,13 @@ struct kc_error *kc_eportal_set(json_t *body, const char *member, json_t *value)
 {
 	return json_object_set_new(body, member, value) ? kc_error_new(KC_ERR_INPUT, "the %s is not UTF-8", member)
 							: NULL;
+}
+
+struct kc_error *kc_eportal_set_either(json_t *body, const char *member, bool value, const char *both)
+{
+	const json_t *before = json_object_get(body, member);
+
+	if (before && json_is_true(before) != value)
+		return kc_error_new(KC_ERR_USAGE, "%s exclude each other", both);
+	return kc_eportal_set(body, member, json_boolean(value));
 }

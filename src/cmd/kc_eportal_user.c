@@ -86,15 +86,15 @@ static struct kc_error *read_options(struct kc_ctx *ctx, int argc, char **argv, 
 }
 
 /* A new user has one unless he is said to have none; another one is only for who asks. */
-static struct kc_error *read_password(struct kc_ctx *ctx, const struct request *request, struct kc_buf *password)
+static struct kc_error *read_password(const struct request *request, struct kc_buf *password)
 {
 	if (request->password) {
 		kc_buf_append_str(password, request->password);
 		return password->failed ? kc_error_no_memory() : NULL;
 	}
 	if (request->verb == KC_EPORTAL_ADD || request->password_path || request->asks_password)
-		return kc_secret_new(ctx, "password", request->password_path, request->has_none,
-				     "--password-file FILE or --no-password", password);
+		return kc_secret_new_password(request->password_path, request->has_none,
+					      "--password-file FILE or --no-password", password);
 	return NULL;
 }
 
@@ -104,7 +104,7 @@ static struct kc_error *put_user(struct kc_ctx *ctx, const struct request *reque
 	kc_autojson json_t *body = NULL;
 
 	KC_TRY(kc_eportal_check(ctx, &users, request->verb, request->name));
-	KC_TRY(read_password(ctx, request, &password));
+	KC_TRY(read_password(request, &password));
 	body = json_pack("{s:s*, s:s*, s:s*}", "password", password.data, "role", request->role, "description",
 			 request->note);
 	if (!body)
@@ -112,12 +112,12 @@ static struct kc_error *put_user(struct kc_ctx *ctx, const struct request *reque
 	return kc_eportal_put(ctx, &users, request->verb, request->name, body);
 }
 
-static struct kc_error *list_users(struct kc_ctx *ctx, bool as_json)
+static struct kc_error *list_users(struct kc_ctx *ctx, const char *name, bool as_json)
 {
 	static const char *const names[] = { "USER", "READONLY", "PASSWORD", "CREATED", "NOTE", NULL };
 	static const char *const members[] = { "username", "readonly", "has_password", "created", "description", NULL };
 
-	return kc_eportal_list(ctx, users.path, as_json, names, members);
+	return kc_eportal_show(ctx, &users, name, as_json, names, members);
 }
 
 struct kc_error *kc_eportal_user_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
@@ -127,7 +127,7 @@ struct kc_error *kc_eportal_user_run(struct kc_ctx *ctx, struct kc_terminal *ter
 	(void)terminal;
 	KC_TRY(read_options(ctx, argc, argv, &request));
 	if (request.verb == KC_EPORTAL_LIST)
-		return list_users(ctx, request.as_json);
+		return list_users(ctx, request.name, request.as_json);
 	if (request.verb == KC_EPORTAL_REMOVE)
 		return kc_eportal_remove(ctx, &users, request.name);
 	return put_user(ctx, &request);
@@ -135,12 +135,12 @@ struct kc_error *kc_eportal_user_run(struct kc_ctx *ctx, struct kc_terminal *ter
 
 /* ---- api-key ---- */
 
-static struct kc_error *list_api_keys(struct kc_ctx *ctx, bool as_json)
+static struct kc_error *list_api_keys(struct kc_ctx *ctx, const char *id, bool as_json)
 {
 	static const char *const names[] = { "ID", "USER", "CREATED", "EXPIRES", "NOTE", NULL };
 	static const char *const members[] = { "id", "user", "created", "expires", "note", NULL };
 
-	return kc_eportal_list(ctx, api_keys.path, as_json, names, members);
+	return kc_eportal_show(ctx, &api_keys, id, as_json, names, members);
 }
 
 /* Nothing but the key on stdout, for scripts. */
@@ -191,6 +191,6 @@ struct kc_error *kc_eportal_api_key_run(struct kc_ctx *ctx, struct kc_terminal *
 		return kc_error_new(KC_ERR_USAGE, "--days and --note go with -a");
 	KC_TRY(kc_eportal_name_argument(argc, argv, verb, false, &name));
 	if (verb == KC_EPORTAL_LIST)
-		return list_api_keys(ctx, as_json);
+		return list_api_keys(ctx, name, as_json);
 	return verb == KC_EPORTAL_ADD ? add_api_key(ctx, name, note, days) : kc_eportal_remove(ctx, &api_keys, name);
 }

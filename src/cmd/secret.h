@@ -13,6 +13,8 @@
  */
 struct kc_error *kc_secret_new(struct kc_ctx *ctx, const char *what, const char *path, bool without,
 			       const char *options, struct kc_buf *secret);
+/* The same for a user's password: what the environment says of the passphrases of keys is not his. */
+struct kc_error *kc_secret_new_password(const char *path, bool without, const char *options, struct kc_buf *secret);
 void kc_secret_wipe(struct kc_buf *secret);
 
 #endif

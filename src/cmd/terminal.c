@@ -139,6 +139,13 @@ static struct kc_error *ask_at(int tty, const char *question, struct kc_buf *sec
 	return take_first_line(&text, "terminal", secret);
 }
 
+struct kc_error *kc_terminal_ask(const char *question, struct kc_buf *secret)
+{
+	kc_autoclose int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	return tty < 0 ? kc_error_new(KC_ERR_INPUT, "there is no terminal to ask at") : ask_at(tty, question, secret);
+}
+
 /* KCARE_KEY_PASSPHRASE_FILE comes first; without it and without a terminal there is an error, never a wait. */
 static struct kc_error *ask_passphrase(void *data, const char *question, struct kc_buf *secret)
 {

@@ -29,6 +29,8 @@ int kc_terminal_close(struct kc_terminal *terminal, struct kc_error *err);
 int kc_terminal_error(struct kc_terminal *terminal, struct kc_error *err);
 /* The first line of a file that the user named for this. */
 struct kc_error *kc_terminal_read_passphrase(const char *path, struct kc_buf *secret);
+/* Asks at the terminal, with the echo off. KC_ERR_INPUT: there is none. */
+struct kc_error *kc_terminal_ask(const char *question, struct kc_buf *secret);
 /* Takes the progress line away before something else is printed; it comes back with the next progress. */
 void kc_terminal_clear(struct kc_terminal *terminal);
 

@@ -106,6 +106,25 @@ static struct kc_error *write_config(const char *dir, const char *listen)
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
 }
 
+/* Nothing is in the way of the next try. The folder was empty. */
+static void undo_init(const char *dir, bool is_new)
+{
+	static const char *const names[] = { "config", "portal.db", "portal.db-lock", "portal.db-shm",
+					     "portal.db-wal" };
+	kc_autofree char *repository = kc_path_join(dir, "repository");
+
+	if (repository)
+		kc_tree_remove(repository);
+	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++) {
+		kc_autofree char *path = kc_path_join(dir, names[i]);
+
+		if (path)
+			unlink(path);
+	}
+	if (is_new)
+		rmdir(dir);
+}
+
 struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init)
 {
 	kc_autofree char *repository = kc_path_join(dir, "repository");
@@ -116,17 +135,28 @@ struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struc
 		.authors = init->authors,
 	};
 	struct sockaddr_storage address;
+	struct kc_error *err;
 	socklen_t size;
+	bool is_new;
 
 	if (!repository)
 		return kc_error_no_memory();
 	KC_TRY(kc_listen_parse(listen, &address, &size));
 	KC_TRY(check_empty(dir));
-	KC_TRY(make_dir(dir, NULL, 0755));
-	KC_TRY(kc_repository_init(ctx, repository, &options));
-	KC_TRY(add_test_feed(ctx, repository));
-	KC_TRY(write_config(dir, listen));
-	return make_database(ctx, dir, init->admin_password);
+	is_new = access(dir, F_OK) < 0;
+	err = make_dir(dir, NULL, 0755);
+	if (!err)
+		err = write_config(dir, listen);
+	if (!err)
+		err = make_database(ctx, dir, init->admin_password);
+	/* last: it takes its keys back when it fails */
+	if (!err)
+		err = kc_repository_init(ctx, repository, &options);
+	if (!err)
+		err = add_test_feed(ctx, repository);
+	if (err)
+		undo_init(dir, is_new);
+	return err;
 }
 
 /* ---- requests ---- */

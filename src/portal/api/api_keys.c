@@ -82,10 +82,8 @@ static struct kc_error *write_add(struct kc_db_conn *conn, struct kc_work *work)
 		.created = work->now,
 		.expires = own->days ? work->now + own->days * 86400 : 0,
 	};
-	struct kc_error *err = kc_users_get(conn, own->user, &user);
 
-	if (err)
-		return kc_error_code(err) == KC_ERR_NOT_FOUND ? kc_error_prefix(err, "user %s", own->user) : err;
+	KC_TRY(kc_users_get(conn, own->user, &user));
 	kc_sha256_text(own->secret, SECRET_LENGTH, hash);
 	KC_TRY(kc_api_keys_add(conn, &key, hash));
 	work->answer = json_pack("{s:o, s:s}", "result", api_key_json(&key), "api_key", own->secret);

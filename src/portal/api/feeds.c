@@ -77,7 +77,7 @@ static struct kc_error *prepare_put(struct kc_work *work)
 	own->is_auto = kc_args_has(&work->args, "auto") ? is_auto : -1;
 	if (!kc_feed_name_is_valid(own->name))
 		return kc_error_new(KC_ERR_INPUT, "the name of a feed has 1 to 64 of a-z 0-9 . _ -, begins with a "
-						  "letter or digit, and is none of 12h, 24h, 48h");
+						  "letter or digit; 12h, 24h and 48h are delays on main");
 	for (size_t i = 0; own->channel && strcmp(own->channel, channels[i]);)
 		if (++i == KC_ARRAY_SIZE(channels))
 			return kc_error_new(KC_ERR_INPUT, "channel is default, test or unstable, not %s", own->channel);

@@ -137,8 +137,12 @@ static struct kc_error *read_texts(struct kc_work *work, struct key_work *own)
 	KC_TRY(kc_args_text(&work->args, "addresses", ADDRESSES_MAX, (const char **)&key->addresses));
 	if (key->feed)
 		KC_TRY(kc_api_need_feed(work->portal, key->feed));
-	if (key->sticky && *key->sticky && strcmp(key->sticky, "yesterday"))
+	if (key->sticky && *key->sticky && strcmp(key->sticky, "yesterday")) {
 		KC_TRY(parse_day("sticky", key->sticky, &day));
+		/* hosts refuse it, each at another moment */
+		if (day >= work->now)
+			return kc_error_new(KC_ERR_INPUT, "sticky is a day that is over (UTC), not %s", key->sticky);
+	}
 	return key->addresses ? kc_networks_check(key->addresses) : NULL;
 }
 
@@ -227,6 +231,31 @@ static struct kc_error *change_key(struct kc_db_conn *conn, struct kc_work *work
 	return work->n_changed ? kc_keys_change(conn, key) : NULL;
 }
 
+/* For the audit log: all that it has now, but for what is as usual. */
+static struct kc_error *describe(const struct kc_activation_key *key, char **text)
+{
+	kc_autojson json_t *products = products_json(key->products);
+	kc_autobuf struct kc_buf buf = { 0 };
+	char ends[21];
+	json_t *product;
+	size_t i;
+
+	kc_buf_printf(&buf, "feed=%s limit=%u", key->feed, key->server_limit);
+	if (*key->sticky)
+		kc_buf_printf(&buf, " sticky=%s", key->sticky);
+	if (key->ends) {
+		kc_repo_time_text(key->ends, ends);
+		kc_buf_printf(&buf, " ends=%.10s", ends);
+	}
+	if (*key->addresses)
+		kc_buf_printf(&buf, " addresses=%s", key->addresses);
+	json_array_foreach(products, i, product)
+		kc_buf_printf(&buf, "%s%s", i ? "," : " products=", json_string_value(product));
+	if (key->is_locked)
+		kc_buf_append_str(&buf, " locked");
+	return buf.failed ? kc_error_no_memory() : kc_work_set(text, "%s", buf.data);
+}
+
 static struct kc_error *write_put(struct kc_db_conn *conn, struct kc_work *work)
 {
 	const struct key_work *own = work->data;
@@ -243,8 +272,7 @@ static struct kc_error *write_put(struct kc_db_conn *conn, struct kc_work *work)
 	if (err)
 		return err;
 	KC_TRY(kc_keys_get(conn, own->key.key, since, &now));
-	KC_TRY(kc_work_set(&work->detail, "feed=%s limit=%u%s", now.feed, now.server_limit,
-			   now.is_locked ? " locked" : ""));
+	KC_TRY(describe(&now, &work->detail));
 	work->answer = json_pack("{s:o}", "result", key_json(&now));
 	return work->answer ? NULL : kc_error_no_memory();
 }

@@ -93,6 +93,19 @@ static struct kc_error *prepare_manage(struct kc_work *work)
 	return kc_work_set(&work->object, "%s", own->patchset);
 }
 
+/* As the log says it, too: "K04082020_1 was enabled in main". */
+static struct kc_error *tell(struct kc_work *work)
+{
+	const struct patchset_work *own = work->data;
+	const char *feeds = work->detail + strlen("feed="), *done = done_text(own->action);
+
+	if (own->action != KC_PATCHSET_ENABLE_UPTO && own->action != KC_PATCHSET_UNDEPLOY_DOWNTO)
+		return kc_work_set(&work->message, "%s was %s in %s", own->patchset, done, feeds);
+	return kc_work_set(&work->message, "%zu patchset%s %s %s in %s, %s to %s", work->n_changed,
+			   work->n_changed == 1 ? "" : "s", work->n_changed == 1 ? "was" : "were", done, feeds,
+			   own->action == KC_PATCHSET_ENABLE_UPTO ? "up" : "down", own->patchset);
+}
+
 static struct kc_error *manage(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
 			       struct kc_work *work)
 {
@@ -116,10 +129,7 @@ static struct kc_error *manage(struct kc_ctx *ctx, struct kc_publisher *publishe
 		kc_error_free(err);
 		work->n_changed += managed.n;
 	}
-	/* as the log says it, too: "K04082020_1 was enabled in main" */
-	return work->n_changed ? kc_work_set(&work->message, "%s was %s in %s", own->patchset, done_text(own->action),
-					     work->detail + strlen("feed="))
-			       : NULL;
+	return work->n_changed ? tell(work) : NULL;
 }
 
 void kc_api_patchset_manage(void *data, struct kc_http_request *request)
@@ -140,11 +150,26 @@ static struct kc_error *prepare_deploy(struct kc_work *work)
 {
 	struct patchset_work *own = work->data;
 
+	if (!kc_http_body_path(work->request))
+		return kc_error_new(KC_ERR_INPUT, "there is no archive: the body of the request is empty");
 	KC_TRY(kc_args_feed(&work->args, work->portal, &own->feed));
 	KC_TRY(kc_args_flag(&work->args, "disabled", &own->is_disabled));
 	KC_TRY(kc_args_product(&work->args, &own->product));
 	work->has_changed = true;
 	return kc_work_set(&work->detail, "feed=%s%s", own->feed, own->is_disabled ? " disabled" : "");
+}
+
+/* Who sent it knows nothing of the name that it has here. */
+static struct kc_error *without_path(struct kc_error *err, const char *path)
+{
+	size_t length = strlen(path);
+	struct kc_error *plain;
+
+	if (!err || strncmp(kc_error_message(err), path, length))
+		return err;
+	plain = kc_error_new(kc_error_code(err), "the archive%s", kc_error_message(err) + length);
+	kc_error_free(err);
+	return plain;
 }
 
 static struct kc_error *deploy(struct kc_ctx *ctx, struct kc_publisher *publisher, struct kc_repository *repository,
@@ -159,7 +184,8 @@ static struct kc_error *deploy(struct kc_ctx *ctx, struct kc_publisher *publishe
 		.product = own->product,
 	};
 	struct kc_managed managed = { 0 };
-	struct kc_error *err = kc_publisher_manage(ctx, publisher, repository, &job, &managed), *out_of_memory;
+	struct kc_error *out_of_memory,
+		*err = without_path(kc_publisher_manage(ctx, publisher, repository, &job, &managed), job.archive);
 
 	/* its name is known also when it is there already */
 	out_of_memory = kc_work_set(&work->object, "%s", managed.patchset);
@@ -304,6 +330,8 @@ static struct kc_error *unroll(struct kc_ctx *ctx, struct kc_publisher *publishe
 	KC_TRY(kc_publisher_unroll(ctx, publisher, repository, own->patchset, own->remove, &n));
 	/* files that no feed had may be all that went */
 	work->n_changed = n ? n : own->remove;
+	if (!n)
+		return kc_work_set(&work->message, "the files of %s are gone", own->patchset);
 	return kc_work_set(&work->message, "%s was taken out of %zu feed%s%s", own->patchset, n, n == 1 ? "" : "s",
 			   own->remove ? ", and its files are gone" : "");
 }
