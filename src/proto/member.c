@@ -184,10 +184,13 @@ static struct kc_error *take_number(const struct kc_member *member, const json_t
 static struct kc_error *take_event(const struct kc_member *member, const json_t *value, void *to)
 {
 	enum kc_checkin_event event = KC_CHECKIN_PERIODIC;
-	const char *name = value ? json_string_value(value) : "";
+	const char *name = value ? json_string_value(value) : "", *problem;
 
 	if (!name)
 		return kc_error_new(KC_ERR_INPUT, "%s: must be a text", member->name);
+	problem = kc_text_problem(name, KC_PROTO_TEXT_MAX, false);
+	if (problem)
+		return kc_error_new(KC_ERR_INPUT, "%s: %s", member->name, problem);
 	for (enum kc_checkin_event i = KC_CHECKIN_PERIODIC; i <= KC_CHECKIN_FAILED; i++)
 		if (!strcmp(kc_checkin_event_name(i), name))
 			event = i;

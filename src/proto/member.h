@@ -49,7 +49,4 @@ struct kc_error *kc_message_encode(const struct kc_message *message, const void 
 struct kc_error *kc_message_decode(const struct kc_message *message, const char *text, size_t size, void *to);
 void kc_message_clear(const struct kc_message *message, void *from);
 
-/* Texts: NULL when it is one, else what is wrong with it. `may_have_lines`: newlines and tabs are allowed. */
-const char *kc_text_problem(const char *text, size_t limit, bool may_have_lines);
-
 #endif

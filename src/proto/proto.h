@@ -33,6 +33,11 @@ enum {
 };
 
 /*
+ * NULL when it is a text of at most `limit` bytes, else what is wrong with it, for "NAME: …". `may_have_lines`:
+ * newlines and tabs are allowed.
+ */
+const char *kc_text_problem(const char *text, size_t limit, bool may_have_lines);
+/*
  * A copy that may be sent (caller frees; NULL when out of memory): what is no UTF-8, or would move a cursor, begin a
  * line or turn the direction of writing, becomes '?'; cut before the character that passes `limit` bytes.
  */

@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "portal/http/http_internal.h"
+#include "proto/proto.h"
 
 static int64_t now_us(void)
 {
@@ -240,6 +241,8 @@ static struct kc_error *find_client(struct kc_http_request *request)
 /* "http://host/path" is how proxies ask; and nothing that would be odd in a log, or end a C string. */
 static struct kc_error *find_path(struct kc_http_request *request, const char *url)
 {
+	const char *problem;
+
 	if (!strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8)) {
 		url = strchr(strstr(url, "//") + 2, '/');
 		url = url ? url : "/";
@@ -247,9 +250,9 @@ static struct kc_error *find_path(struct kc_http_request *request, const char *u
 	request->path = "/";
 	if (*url != '/')
 		return kc_error_new(KC_ERR_INPUT, "a path begins with '/'");
-	for (const char *c = url; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			return kc_error_new(KC_ERR_INPUT, "the path has control characters");
+	problem = kc_text_problem(url, KC_HTTP_HEADERS_MAX, false);
+	if (problem)
+		return kc_error_new(KC_ERR_INPUT, "the path: %s", problem);
 	request->path = url;
 	return NULL;
 }

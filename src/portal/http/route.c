@@ -84,9 +84,13 @@ char *kc_http_route_methods(const struct kc_http_request *request)
 	const struct kc_http_options *options = &request->server->options;
 	kc_autobuf struct kc_buf methods = { 0 };
 
-	for (size_t i = 0; i < options->n_routes; i++)
+	for (size_t i = 0; i < options->n_routes; i++) {
+		const char *method = options->routes[i].method;
+
 		if (matches(options->routes[i].path, request->path))
-			kc_buf_printf(&methods, "%s%s", methods.size ? ", " : "", options->routes[i].method);
+			kc_buf_printf(&methods, "%s%s", methods.size ? ", " : "",
+				      strcmp(method, "GET") ? method : "GET, HEAD");
+	}
 	if (!methods.size)
 		kc_buf_append_str(&methods, "GET, HEAD"); /* the fallback's */
 	return kc_buf_take(&methods);

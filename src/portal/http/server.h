@@ -35,7 +35,7 @@ enum {
 /* ---- requests ---- */
 
 const char *kc_http_method(const struct kc_http_request *request); /* "GET" */
-/* Decoded, without the query: "/admin/api/keys/". Begins with '/', has no control characters. */
+/* Decoded, without the query: "/admin/api/keys/". Begins with '/', is a text (kc_text_problem()). */
 const char *kc_http_path(const struct kc_http_request *request);
 /* For logs: of what agents ask the route's own, since the rest may be an activation key. */
 const char *kc_http_path_to_log(const struct kc_http_request *request);
@@ -48,7 +48,10 @@ void kc_http_query_each(const struct kc_http_request *request, const char *name,
 			void (*each)(void *data, const char *value), void *data);
 const char *kc_http_header(const struct kc_http_request *request, const char *name); /* NULL: not there */
 const char *kc_http_body(const struct kc_http_request *request, size_t *size);	     /* "" when empty */
-/* Of routes that spool: where the body lies; removed with the request unless somebody renamed it. */
+/*
+ * Of routes that spool: where the body lies; removed with the request unless somebody renamed it. NULL when the body is
+ * empty.
+ */
 const char *kc_http_body_path(const struct kc_http_request *request);
 /* The client's: what a trusted proxy says in X-Forwarded-For, else the peer's. "local" through the socket. */
 const char *kc_http_address(const struct kc_http_request *request);
