@@ -274,18 +274,13 @@ static struct kc_error *prepare_checkin(struct kc_work *work)
 	return limit_server(work, agent->checkin.credentials.server_id);
 }
 
-/* A server whose key is over is heard, and told so: its check-in is kept. */
 static struct kc_error *write_checkin(struct kc_db_conn *conn, struct kc_work *work)
 {
 	struct agent_work *agent = work->data;
 	const struct kc_licences licences = rules(work);
-	struct kc_error *err = kc_licence_check_in(conn, &licences, &agent->checkin, &agent->checkin_answer);
 
-	if (err && (kc_error_code(err) == KC_ERR_KEY_LOCKED || kc_error_code(err) == KC_ERR_KEY_ENDED)) {
-		work->late_error = err;
-		return NULL;
-	}
-	return err ? err : kc_checkin_answer_encode(&agent->checkin_answer, &work->body);
+	KC_TRY(kc_licence_check_in(conn, &licences, &agent->checkin, &agent->checkin_answer));
+	return kc_checkin_answer_encode(&agent->checkin_answer, &work->body);
 }
 
 static void checked_in(struct kc_work *work)

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "portal/api/args_form.h"
+#include "proto/proto.h"
 
 enum {
 	NESTING_MAX = 8, /* what a body may need: an array in an object */
@@ -95,17 +96,12 @@ void kc_args_clear(struct kc_args *args)
 
 /* ---- one parameter ---- */
 
-static struct kc_error *not_text(const char *name)
-{
-	return kc_error_new(KC_ERR_INPUT, "%s has a character that is not allowed there", name);
-}
-
 /* A text of the query, kept by the args. */
 static struct kc_error *keep(struct kc_args *args, const char *name, const char *text, json_t **kept)
 {
-	*kept = json_string(text); /* NULL for what is not UTF-8 */
+	*kept = json_string(text);
 	if (!*kept)
-		return not_text(name);
+		return kc_error_new(KC_ERR_INPUT, "%s: not UTF-8", name);
 	return json_array_append_new(args->query, *kept) ? kc_error_no_memory() : NULL;
 }
 
@@ -116,36 +112,39 @@ bool kc_args_has(const struct kc_args *args, const char *name)
 	return (value && !json_is_null(value)) || kc_http_query(args->request, name);
 }
 
+static void count(void *data, const char *text)
+{
+	(void)text;
+	++*(size_t *)data;
+}
+
 /* NULL: not there. */
 static struct kc_error *find(struct kc_args *args, const char *name, json_t **value)
 {
 	const char *text = kc_http_query(args->request, name);
+	size_t n = 0;
 
+	kc_http_query_each(args->request, name, count, &n);
+	if (n > 1)
+		return kc_error_new(KC_ERR_INPUT, "%s: comes %zu times, and has one value", name, n);
 	*value = json_object_get(args->body, name);
 	if (json_is_null(*value))
 		*value = NULL;
 	return !*value && text ? keep(args, name, text, value) : NULL;
 }
 
-/* U+0000..U+001F, U+007F, and U+0080..U+009F, which are the bytes c2 80 .. c2 9f. */
-static bool has_control(const char *text)
-{
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-		if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
-			return true;
-	return false;
-}
-
 static struct kc_error *check_text(const char *name, const json_t *value, size_t max, const char **text)
 {
+	const char *problem;
+
 	*text = json_string_value(value);
 	if (!*text)
 		return kc_error_new(KC_ERR_INPUT, "%s must be a text", name);
-	if (strlen(*text) != json_string_length(value) || has_control(*text))
-		return not_text(name);
 	if (strlen(*text) > max)
 		return kc_error_new(KC_ERR_INPUT, "%s is longer than %zu bytes", name, max);
-	return NULL;
+	problem = strlen(*text) == json_string_length(value) ? kc_text_problem(*text, max, false)
+							     : "has a control character";
+	return problem ? kc_error_new(KC_ERR_INPUT, "%s: %s", name, problem) : NULL;
 }
 
 struct kc_error *kc_args_text(struct kc_args *args, const char *name, size_t max, const char **text)
@@ -243,7 +242,7 @@ struct kc_error *kc_args_texts(struct kc_args *args, const char *name, size_t ma
 	else
 		kc_http_query_each(args->request, name, add_value, &values);
 	if (values.failed)
-		return not_text(name);
+		return kc_error_new(KC_ERR_INPUT, "%s: not UTF-8, or more than %d values", name, KC_ARGS_VALUES_MAX);
 	json_array_foreach(values.array, i, item) KC_TRY(check_text(name, item, max, &text));
 	if (json_array_size(values.array) > KC_ARGS_VALUES_MAX)
 		return kc_error_new(KC_ERR_INPUT, "%s has more than %d values", name, KC_ARGS_VALUES_MAX);

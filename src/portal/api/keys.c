@@ -105,6 +105,7 @@ static struct kc_error *parse_day(const char *name, const char *text, int64_t *e
 static struct kc_error *read_products(struct kc_work *work, struct key_work *own)
 {
 	kc_autobuf struct kc_buf text = { 0 };
+	struct kc_error *err;
 	json_t *names, *item;
 	size_t i;
 
@@ -114,7 +115,8 @@ static struct kc_error *read_products(struct kc_work *work, struct key_work *own
 	json_array_foreach(names, i, item) kc_buf_printf(&text, "%s%s", i ? "," : "", json_string_value(item));
 	if (text.failed)
 		return kc_error_no_memory();
-	return names ? kc_products_parse(text.data ? text.data : "", &own->key.products) : NULL;
+	err = names ? kc_products_parse(text.data ? text.data : "", &own->key.products) : NULL;
+	return err ? kc_error_prefix(err, "products") : NULL;
 }
 
 static struct kc_error *read_ends(struct kc_work *work, struct key_work *own)

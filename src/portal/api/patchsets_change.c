@@ -155,6 +155,8 @@ static struct kc_error *prepare_deploy(struct kc_work *work)
 	KC_TRY(kc_args_feed(&work->args, work->portal, &own->feed));
 	KC_TRY(kc_args_flag(&work->args, "disabled", &own->is_disabled));
 	KC_TRY(kc_args_product(&work->args, &own->product));
+	if (!kc_http_body_path(work->request))
+		return kc_error_new(KC_ERR_INPUT, "the body is empty: it must be the archive of a patchset");
 	work->has_changed = true;
 	return kc_work_set(&work->detail, "feed=%s%s", own->feed, own->is_disabled ? " disabled" : "");
 }

@@ -116,8 +116,9 @@ static struct kc_error *prepare_put(struct kc_work *work)
 
 	KC_TRY(kc_args_need_text(&work->args, "username", KC_ARGS_TEXT_MAX, &own->name));
 	if (!name_is_valid(own->name))
-		return kc_error_new(KC_ERR_INPUT, "the name of a user has 1 to 64 letters, digits and . _ @ -, and is "
-						  "neither local nor eportald");
+		return kc_error_new(KC_ERR_INPUT,
+				    "username has 1 to 64 letters, digits and . _ @ -, and is neither local "
+				    "nor eportald");
 	KC_TRY(kc_args_text(&work->args, "description", KC_ARGS_TEXT_MAX, &own->note));
 	KC_TRY(kc_args_text(&work->args, "role", KC_ARGS_TEXT_MAX, &role));
 	own->has_role = role;

@@ -35,7 +35,6 @@ static void work_free(struct kc_work *work)
 	free(work->message);
 	json_decref(work->answer);
 	kc_buf_free(&work->body);
-	kc_error_free(work->late_error);
 	kc_error_free(work->failure);
 	free(work);
 }
@@ -69,10 +68,6 @@ static void answer(struct kc_work *work)
 	struct kc_http_answer reply = { .status = 200 };
 	struct kc_error *err = NULL;
 
-	if (work->late_error) {
-		answer_error(work, kc_steal(work->late_error));
-		return;
-	}
 	if (work->kind->succeeded)
 		work->kind->succeeded(work);
 	if (!work->body.size)
@@ -143,7 +138,7 @@ static struct kc_error *write_change(struct kc_db_conn *conn, void *data)
 
 	if (work->kind->write)
 		KC_TRY(work->kind->write(conn, work));
-	if (!work->action || work->late_error || work->is_unchanged || (work->has_changed && !work->n_changed))
+	if (!work->action || work->is_unchanged || (work->has_changed && !work->n_changed))
 		return NULL;
 	return add_line(conn, work, "ok");
 }
@@ -204,7 +199,8 @@ static struct kc_error *begin(struct kc_work *work)
 			return kc_error_no_memory();
 	}
 	if (!kind->is_of_agents) {
-		KC_TRY(kc_args_check_site(work->request));
+		if (kind->action)
+			KC_TRY(kc_args_check_site(work->request));
 		snprintf(work->who, sizeof(work->who), "%s", kc_http_user(work->request));
 	}
 	KC_TRY(kind->has_own_body ? kc_args_read_query(work->request, &work->args)

@@ -56,8 +56,6 @@ struct kc_work {
 	size_t n_changed;  /* 0: there is no line in the audit log, either */
 	bool is_unchanged; /* the same for calls whose answer does not say so */
 	char *message;	   /* owned; for people; may be NULL */
-	/* What is answered although the transaction is to be kept. */
-	struct kc_error *late_error;
 
 	struct kc_error *failure; /* private to work.c */
 };
