@@ -20,7 +20,10 @@ enum { /* what to restore, or-ed */
        KC_RESTORE_FULL = KC_RESTORE_DB | KC_RESTORE_CONFIG | KC_RESTORE_DATA,
 };
 
-/* All three are for jobs of the publisher. KC_ERR_EXISTS: `path` is there. */
+/*
+ * All three are for jobs of the publisher. `path` begins with '/'. KC_ERR_EXISTS: it is there; KC_ERR_INPUT: it cannot
+ * be; KC_ERR_PERMISSION.
+ */
 struct kc_error *kc_backup_write(struct kc_portal *portal, const char *path);
 struct kc_error *kc_backup_write_db(struct kc_portal *portal, const char *path);
 /*

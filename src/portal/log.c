@@ -7,6 +7,8 @@
 static const char *level_name(enum kc_log_level level)
 {
 	switch (level) {
+	case KC_LOG_ERROR:
+		return "error";
 	case KC_LOG_WARNING:
 		return "warning";
 	case KC_LOG_INFO:

@@ -305,14 +305,18 @@ static struct kc_error *take_files(struct kc_portal *portal, const struct mark *
 
 /* ---- all of it ---- */
 
+static enum kc_error_code read_code(int err)
+{
+	return err == EACCES ? KC_ERR_PERMISSION : err == EIO || err == ENOMEM ? KC_ERR_SYSTEM : KC_ERR_NOT_FOUND;
+}
+
 /* PATH is a folder made by kc_backup_write(), or, for the database alone, a file. */
 static struct kc_error *find_database(const char *path, unsigned what, char **db)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
-		return kc_error_errno(errno == ENOENT ? KC_ERR_NOT_FOUND : KC_ERR_SYSTEM, errno, "cannot read %s",
-				      path);
+		return kc_error_errno(read_code(errno), errno, "cannot read %s", path);
 	*db = S_ISDIR(st.st_mode) ? kc_path_join(path, "portal.db") : strdup(path);
 	if (!*db)
 		return kc_error_no_memory();

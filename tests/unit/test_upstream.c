@@ -534,7 +534,7 @@ static void test_a_bad_upstream_changes_nothing(void **state)
 	/* cut off in the middle */
 	upstream->is_gone = false;
 	upstream->lacks = "blobs/";
-	assert_kc_error(update(upstream, NULL), KC_ERR_NOT_FOUND, "blobs/");
+	assert_kc_error(update(upstream, NULL), KC_ERR_SERVER, "blobs/");
 	assert_as_it_was(upstream);
 	/* forged */
 	upstream->lacks = NULL;

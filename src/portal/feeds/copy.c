@@ -105,6 +105,36 @@ static struct kc_error *drop_others(struct copying *copying)
 	return NULL;
 }
 
+/*
+ * Who asks us has one question: does the upstream work? What is wrong with its files or its connection is one of two
+ * answers; only what is wrong with its signatures keeps its name. Takes `err`.
+ */
+static struct kc_error *of_upstream(struct kc_error *err)
+{
+	enum kc_error_code code = kc_error_code(err);
+	struct kc_error *named;
+
+	switch (code) {
+	case KC_ERR_STALLED:
+		code = KC_ERR_NETWORK;
+		break;
+	case KC_ERR_NOT_FOUND:
+	case KC_ERR_INPUT:
+	case KC_ERR_VERSION:
+	case KC_ERR_TRUNCATED:
+	case KC_ERR_CORRUPT:
+	case KC_ERR_LIMIT:
+	case KC_ERR_REDIRECT:
+		code = KC_ERR_SERVER;
+		break;
+	default:
+		break;
+	}
+	named = kc_error_new(code, "the upstream: %s", kc_error_message(err));
+	kc_error_free(err);
+	return named;
+}
+
 static struct kc_error *mirror(struct copying *copying)
 {
 	struct kc_publisher *publisher = copying->publisher;
@@ -120,7 +150,7 @@ static struct kc_error *mirror(struct copying *copying)
 		return check_stop(copying);
 	}
 	if (err)
-		return kc_error_prefix(err, "the upstream");
+		return of_upstream(err);
 	KC_TRY(kc_seen_write(&copying->seen, publisher->seen));
 	return drop_others(copying);
 }
