@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`make check`: runs every suite and closes with `N passed, N failed, N skipped`.
 
-Suites: unit, house and fuzz (meson), scenario (pytest: real processes), vm (real kernels in QEMU). `--long` adds long fuzzing, ThreadSanitizer
-and the full list of crash points.
+Suites: unit, house and fuzz (meson), scenario (pytest: real processes), api (pytest: the portal against
+api/openapi.yaml), vm (real kernels in QEMU). `--long` adds long fuzzing, ThreadSanitizer and the full list of crash points.
 """
 import argparse
 import os
@@ -56,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="meson build folder")
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--only", choices=["meson", "scenario", "vm", "long"], help="one suite")
+    parser.add_argument("--only", choices=["meson", "scenario", "api", "vm", "long"], help="one suite")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest")
     args = parser.parse_args()
     build = (TOP / args.build).resolve()
@@ -72,6 +72,10 @@ def main():
         run_suite("scenario",
                   [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX",
                    f"--junitxml={junit}", *(["--long"] if args.long else []), "tests/scenario", *args.pytest],
+                  junit, env, counts)
+    if args.only in (None, "api"):
+        junit = build / "api.junit.xml"
+        run_suite("api", [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfEsxX", f"--junitxml={junit}", "tests/api"],
                   junit, env, counts)
     if args.only in (None, "vm"):
         junit = build / "vm.junit.xml"
