@@ -105,3 +105,16 @@ def test_no_key_is_in_the_log(portal):
     portal.register(key)
     lab.wait_until(lambda: "POST /admin/api/kcare/register 200" in portal.said(), 30, "the log has all of it")
     assert "GET /nagios/* 200" in portal.said() and key not in portal.said()
+
+
+# --------------------------------------------------------------------------------------------- to have others do it for them
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
+                                     {"Origin": "null"}])
+def test_pages_of_other_sites(portal, headers):
+    """A browser that knows the password sends it with whatever a page of another site asks it to."""
+    body = {"key": "EVIL"}
+    for type, text in (("application/json", json.dumps(body)), ("text/plain", json.dumps(body)), ("application/x-www-form-urlencoded", "key=EVIL")):
+        answer = portal.call("POST", "/admin/api/keys/", text, headers={"X-Forwarded-For": "192.0.2.43", **headers}, content_type=type)
+        assert answer.status == 403 and "another site" in answer.text, answer
+    assert "EVIL" not in portal.must("key").out

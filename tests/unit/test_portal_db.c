@@ -205,6 +205,61 @@ static void test_a_reader_cannot_write(void **state)
 	assert_int_equal(portal_db_lines(f, NULL), 0);
 }
 
+enum { LONG_TEXT = 100 << 10, LONG_LINES = 400, WAL_MAX = 4 << 20 };
+
+struct busy {
+	struct kc_db *db;
+	atomic_bool is_over;
+};
+
+static struct kc_error *linger(struct kc_db_conn *conn, void *data)
+{
+	int64_t n;
+
+	(void)data;
+	KC_TRY(count_lines(conn, &n));
+	portal_db_pause(2000);
+	return NULL;
+}
+
+static void *read_again_and_again(void *data)
+{
+	struct busy *busy = data;
+
+	while (!atomic_load(&busy->is_over))
+		assert_kc_ok(kc_db_read(busy->db, linger, NULL));
+	return NULL;
+}
+
+static struct kc_error *add_long_line(struct kc_db_conn *conn, void *text)
+{
+	return kc_audit_add(conn, &(struct kc_audit_line){ .who = text, .action = (char *)"" });
+}
+
+/* There is always somebody who reads: the WAL begins anew all the same. */
+static void test_readers_without_a_gap(void **state)
+{
+	struct portal_db *f = *state;
+	struct busy busy = { .db = f->db };
+	kc_autofree char *text = malloc(LONG_TEXT + 1);
+	pthread_t readers[3];
+	struct stat st;
+
+	assert_non_null(text);
+	memset(text, 'x', LONG_TEXT);
+	text[LONG_TEXT] = '\0';
+	f->db->wal_max = f->db->wal_next = WAL_MAX; /* its thread has nothing to do yet */
+	for (size_t i = 0; i < KC_ARRAY_SIZE(readers); i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_again_and_again, &busy), 0);
+	for (int i = 0; i < LONG_LINES; i++)
+		assert_kc_ok(kc_db_write_wait(f->db, add_long_line, text));
+	assert_int_equal(stat(portal_db_file(f, "portal.db-wal"), &st), 0);
+	atomic_store(&busy.is_over, true);
+	for (size_t i = 0; i < KC_ARRAY_SIZE(readers); i++)
+		pthread_join(readers[i], NULL);
+	assert_true(st.st_size <= 2 * WAL_MAX);
+}
+
 /* ---- writing, in groups ---- */
 
 static struct kc_error *do_nothing(struct kc_db_conn *conn, void *data)
@@ -633,6 +688,7 @@ int main(void)
 		TEST(test_many_queries_at_once),
 		TEST(test_a_read_is_of_one_moment),
 		TEST(test_a_reader_cannot_write),
+		TEST(test_readers_without_a_gap),
 		TEST(test_writes_that_wait_share_a_commit),
 		TEST(test_an_error_undoes_its_own_write),
 		TEST(test_an_error_that_nobody_takes_is_logged),

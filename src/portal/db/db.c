@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "portal/db/db_internal.h"
 
@@ -70,7 +71,9 @@ struct kc_error *kc_db_open(struct kc_ctx *ctx, const char *path, struct kc_db *
 	*db = NULL;
 	if (!new)
 		return kc_error_no_memory();
-	*new = (struct kc_db){ .ctx = ctx, .path = strdup(path), .lock_fd = -1 };
+	*new = (struct kc_db){
+		.ctx = ctx, .path = strdup(path), .lock_fd = -1, .wal_max = KC_DB_WAL_MAX, .wal_next = KC_DB_WAL_MAX
+	};
 	pthread_mutex_init(&new->readers_lock, NULL);
 	pthread_cond_init(&new->reader_is_back, NULL);
 	pthread_mutex_init(&new->jobs_lock, NULL);
@@ -116,7 +119,7 @@ static struct kc_db_conn *borrow(struct kc_db *db)
 	struct kc_db_conn *conn;
 
 	pthread_mutex_lock(&db->readers_lock);
-	while (!(conn = find_reader(db)))
+	while (db->readers_must_wait || !(conn = find_reader(db)))
 		pthread_cond_wait(&db->reader_is_back, &db->readers_lock);
 	conn->is_lent = true;
 	pthread_mutex_unlock(&db->readers_lock);
@@ -127,7 +130,39 @@ static void give_back(struct kc_db *db, struct kc_db_conn *conn)
 {
 	pthread_mutex_lock(&db->readers_lock);
 	conn->is_lent = false;
-	pthread_cond_signal(&db->reader_is_back);
+	pthread_cond_broadcast(&db->reader_is_back);
+	pthread_mutex_unlock(&db->readers_lock);
+}
+
+static bool are_back(const struct kc_db *db)
+{
+	for (size_t i = 0; i < KC_ARRAY_SIZE(db->readers); i++)
+		if (db->readers[i].is_lent)
+			return false;
+	return true;
+}
+
+bool kc_db_readers_stop(struct kc_db *db, int patience_s)
+{
+	struct timespec until;
+	bool all_back;
+	int err = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += patience_s;
+	pthread_mutex_lock(&db->readers_lock);
+	db->readers_must_wait = true;
+	while (!(all_back = are_back(db)) && !err)
+		err = pthread_cond_clockwait(&db->reader_is_back, &db->readers_lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&db->readers_lock);
+	return all_back;
+}
+
+void kc_db_readers_go_on(struct kc_db *db)
+{
+	pthread_mutex_lock(&db->readers_lock);
+	db->readers_must_wait = false;
+	pthread_cond_broadcast(&db->reader_is_back);
 	pthread_mutex_unlock(&db->readers_lock);
 }
 

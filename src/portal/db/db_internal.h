@@ -23,6 +23,7 @@
 enum {
 	KC_DB_READERS = 4,
 	KC_DB_PAGE_SIZE = 4096,
+	KC_DB_WAL_MAX = 128 << 20,
 	KC_DB_STATEMENTS = 64, /* kept for each connection; filters make many different ones */
 	KC_DB_VALUES_MAX = 64, /* parameters of a statement */
 };
@@ -73,6 +74,12 @@ struct kc_error *kc_db_migrate(struct kc_db_conn *conn, const char *const *scrip
 /* What is in the database must be what our migrations make, and nothing else: KC_ERR_CORRUPT says what. */
 struct kc_error *kc_db_check_schema(struct kc_db_conn *conn, const char *const *scripts, size_t n_scripts);
 
+/* ---- readers (db.c) ---- */
+
+/* From now on readers wait. False: after so many seconds some are still at it. */
+bool kc_db_readers_stop(struct kc_db *db, int patience_s);
+void kc_db_readers_go_on(struct kc_db *db);
+
 /* ---- the writer (db_writer.c) ---- */
 
 struct kc_db_job {
@@ -91,8 +98,11 @@ struct kc_db {
 	struct kc_db_conn writer; /* of the writer's thread */
 
 	pthread_mutex_t readers_lock;
-	pthread_cond_t reader_is_back;
+	pthread_cond_t reader_is_back; /* or may go on */
 	struct kc_db_conn readers[KC_DB_READERS];
+	bool readers_must_wait;
+
+	int64_t wal_max, wal_next; /* bytes: readers have to wait for a WAL that is larger; when that is tried next */
 
 	pthread_mutex_t jobs_lock;
 	pthread_cond_t jobs_came;

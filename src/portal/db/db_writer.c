@@ -4,6 +4,7 @@
  * job, one sync for all of them. With few writers a group is one job, and nothing waits for company.
  */
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "portal/db/db_internal.h"
@@ -12,6 +13,7 @@ enum {
 	/* a group ends here, so that who came first does not wait for who came last */
 	GROUP_MAX = 500,
 	GROUP_MAX_MS = 50,
+	READERS_PATIENCE_S = 5,
 };
 
 static int64_t now_ms(void)
@@ -93,6 +95,26 @@ static struct kc_db_job *run_group(struct kc_db *db, struct kc_db_job *first)
 	return end;
 }
 
+/* ---- the WAL ---- */
+
+/*
+ * SQLite begins the WAL anew in a moment in which nobody reads. Readers who follow one another without such a moment
+ * let it grow for ever; so they have to wait now and then. One that takes long, as a backup, is left to its work.
+ */
+static void bound_wal(struct kc_db *db)
+{
+	sqlite3 *sqlite = db->writer.sqlite;
+	struct stat st;
+
+	if (stat(sqlite3_filename_wal(sqlite3_db_filename(sqlite, "main")), &st) < 0 || st.st_size < db->wal_next)
+		return;
+	db->wal_next = st.st_size + db->wal_max;
+	if (kc_db_readers_stop(db, READERS_PATIENCE_S) &&
+	    sqlite3_wal_checkpoint_v2(sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+		db->wal_next = db->wal_max;
+	kc_db_readers_go_on(db);
+}
+
 /* ---- the thread ---- */
 
 /* All that have come; NULL: the end. */
@@ -115,8 +137,10 @@ static void *write_all(void *data)
 	struct kc_db_job *jobs;
 
 	while ((jobs = take_jobs(db)))
-		while (jobs)
+		while (jobs) {
 			jobs = run_group(db, jobs);
+			bound_wal(db);
+		}
 	return NULL;
 }
 
