@@ -11,6 +11,7 @@
 enum {
 	RETRY_AFTER_S = 5,  /* of 503: at least, and at most four times as long, so that not all come again at once */
 	RETRY_LATER_S = 60, /* of 429 */
+	TLS_RECORD_MAX = 16 << 10,
 };
 
 struct kc_http_prepared {
@@ -71,6 +72,42 @@ static struct MHD_Response *map_file(int fd, uint64_t size)
 	return response;
 }
 
+struct part {
+	int fd;
+	uint64_t offset;
+};
+
+static ssize_t read_part(void *data, uint64_t at, char *bytes, size_t size)
+{
+	const struct part *part = data;
+	ssize_t n = pread(part->fd, bytes, size, (off_t)(part->offset + at));
+
+	return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR; /* somebody cut it short */
+}
+
+static void close_part(void *data)
+{
+	struct part *part = data;
+
+	close(part->fd);
+	free(part);
+}
+
+/* By itself libmicrohttpd would read, and encrypt, 4 KiB at a time. Takes the descriptor over, unless it is NULL. */
+static struct MHD_Response *read_file(const struct kc_http_answer *answer)
+{
+	struct part *part = malloc(sizeof(*part));
+	struct MHD_Response *response;
+
+	if (!part)
+		return NULL;
+	*part = (struct part){ answer->fd, answer->offset };
+	response = MHD_create_response_from_callback(answer->size, TLS_RECORD_MAX, read_part, part, close_part);
+	if (!response)
+		free(part);
+	return response;
+}
+
 static struct MHD_Response *make_file_response(const struct kc_http_answer *answer)
 {
 	struct MHD_Response *response = answer->maps ? map_file(answer->fd, answer->size) : NULL;
@@ -79,7 +116,8 @@ static struct MHD_Response *make_file_response(const struct kc_http_answer *answ
 		close(answer->fd);
 		return response;
 	}
-	response = MHD_create_response_from_fd_at_offset64(answer->size, answer->fd, answer->offset);
+	response = answer->by_tls ? read_file(answer)
+				  : MHD_create_response_from_fd_at_offset64(answer->size, answer->fd, answer->offset);
 	if (!response)
 		close(answer->fd);
 	return response;

@@ -78,6 +78,7 @@ struct kc_http_answer {
 	int fd;			   /* instead of the body, when it is > 0: a file, sent by sendfile(2); taken over */
 	uint64_t offset, size;	   /* of it */
 	bool maps;		   /* all of it, by a mapping: not for TLS; nobody may cut it short */
+	bool by_tls;		   /* it is read, not sent by sendfile(2) */
 };
 /* `answer` is empty afterwards, whatever happens. */
 void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answer);

@@ -183,6 +183,7 @@ static struct kc_error *prepare_large(struct kc_http_file *file, int fd)
 
 		answer.size = (uint64_t)file->stat.st_size;
 		answer.maps = !by_tls;
+		answer.by_tls = by_tls;
 		answer.fd = fcntl(fd, F_DUPFD_CLOEXEC, 1);
 		if (answer.fd < 0)
 			return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot serve %s", file->path);
@@ -276,6 +277,7 @@ static void reply_range(struct kc_http_request *request, int dir, const struct k
 	answer.fd = file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 1) : open_beneath(dir, file->path, FILE_FLAGS);
 	answer.offset = offset;
 	answer.size = size;
+	answer.by_tls = kc_http_is_tls(request);
 	if (answer.fd < 0 || fstat(answer.fd, &stat_opened) || !is_same(&file->stat, &stat_opened)) {
 		if (answer.fd >= 0)
 			close(answer.fd);
