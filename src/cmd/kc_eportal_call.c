@@ -137,6 +137,16 @@ static struct kc_error *add_array(struct kc_table *table, const json_t *array)
 	return text.failed ? kc_error_no_memory() : kc_table_add(table, text.data);
 }
 
+/* "1/3": of 3 processes, 1 is patched. */
+static struct kc_error *add_processes(struct kc_table *table, const json_t *libcare)
+{
+	char patched[32], processes[32], text[72];
+
+	snprintf(text, sizeof(text), "%s/%s", kc_eportal_text(libcare, "patched", patched),
+		 kc_eportal_text(libcare, "processes", processes));
+	return kc_table_add(table, text);
+}
+
 struct kc_error *kc_eportal_print_table(const json_t *answer, const char *const *names, const char *const *members)
 {
 	KC_CLEANUP_TABLE struct kc_table table = { 0 };
@@ -152,6 +162,8 @@ struct kc_error *kc_eportal_print_table(const json_t *answer, const char *const 
 
 			if (json_is_array(value))
 				KC_TRY(add_array(&table, value));
+			else if (json_is_object(value))
+				KC_TRY(add_processes(&table, value));
 			else
 				KC_TRY(kc_table_add(&table, kc_eportal_text(item, *member, buffer)));
 		}

@@ -178,11 +178,11 @@ static void tell_of_others(struct kc_ctx *ctx, const json_t *answer)
 
 static struct kc_error *list(struct kc_ctx *ctx, struct request *request, int argc, char **argv)
 {
-	static const char *const names[] = { "ID",     "HOSTNAME", "IP",      "KEY",	  "FEED", "STATUS",
-					     "KERNEL", "LEVEL",	   "OFFERED", "CHECK IN", "TAGS", NULL };
-	static const char *const members[] = { "id",	 "hostname", "ip",	    "key",	     "feed",
-					       "status", "euname",   "patch_level", "offered_level", "checkin",
-					       "tags",	 NULL };
+	static const char *const names[] = { "ID",    "HOSTNAME", "IP",	       "KEY",	   "FEED", "STATUS", "KERNEL",
+					     "LEVEL", "OFFERED",  "PROCESSES", "CHECK IN", "TAGS", NULL };
+	static const char *const members[] = { "id",	  "hostname", "ip",	     "key",	      "feed",
+					       "status",  "euname",   "patch_level", "offered_level", "libcare",
+					       "checkin", "tags",     NULL };
 
 	kc_autojson json_t *answer = NULL;
 

@@ -81,6 +81,15 @@ def test_a_host_registers(portal, key, host):
         assert result.code == 3 and "not-registered: " in result.err and "--register KEY" in result.err, result
 
 
+def test_the_list_tells_how_many_processes_are_patched(portal, key):
+    host = portal.register(key).json
+    said = portal.call("POST", "/admin/api/kcare/checkin", {"server_id": host["server_id"], "secret": host["secret"], "nonce": host["nonce"],
+                                                            "event": "periodic", "n_processes": 3, "n_patched": 1}, user=None)
+    assert said.status == 200, said
+    head, row = portal.must("server", "list").out.splitlines()
+    assert row[head.index("PROCESSES"):].split()[0] == "1/3", row
+
+
 @pytest.mark.parametrize("arguments, error", [
     (["--lock"], "key-locked"), (["--ends", "2020-01-01"], "key-ended"), (["--addresses", "192.0.2.0/24"], "address-not-allowed")])
 def test_keys_that_are_no_good(portal, key, host, arguments, error):
