@@ -12,9 +12,8 @@ all: $(BUILD)/build.ninja ## build the programs (release) into build/release
 deps: ## show and install the Debian packages that kcare needs
 	@tools/deps
 
-demo: deps all ## close real holes in a running process and in a running kernel, and undo it
+demo: deps all ## the whole story: portal, patches, a host and a guest that are fixed while they run
 	@demo/run --build $(BUILD)
-	@demo/kernel --build $(BUILD)
 
 check: deps dev ## all tests, on a build with ASan and UBSan
 	@$(PYTHON) tests/run.py --build $(DEV)

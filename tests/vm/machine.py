@@ -84,9 +84,13 @@ class Machine:
                              + (",readonly=on" if mode else ""), "-device", f"virtio-blk-pci,drive=d{i}"]
         self.command += extra
 
+    def start(self, serial):
+        """The process; `serial`: where the second serial port leads, in QEMU's words."""
+        return subprocess.Popen([*self.command, "-serial", serial], stdin=subprocess.DEVNULL)
+
     def run(self, limit_s, show):
         """Returns how it ended: "end", "plug" (a test asked to be cut off), "died" or "limit"."""
-        process = subprocess.Popen([*self.command, "-serial", f"file:{self.output}"], stdin=subprocess.DEVNULL)
+        process = self.start(f"file:{self.output}")
         end, position, ending = time.monotonic() + limit_s, 0, None
         try:
             while process.poll() is None and ending is None:
