@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 
+#define PRIVATE "private" /* of a repository: its keys, and what only the portal reads */
+
 enum { COPY_SIZE = 1 << 20 };
 
 static struct kc_error *write_error(int err, const char *path)
@@ -48,11 +50,35 @@ static struct kc_error *copy_file(const char *from, const char *to, mode_t mode)
 	return err ? write_error(-err, to) : NULL;
 }
 
-static struct kc_error *copy_entry(const char *from, const char *to, const char *name)
+/* "12h" leads to main: within the public folder, whoever made this tree. */
+static struct kc_error *copy_link(const char *from, const char *to, off_t size)
+{
+	kc_autofree char *target = malloc((size_t)size + 1);
+	ssize_t length = target ? readlink(from, target, (size_t)size) : -1;
+
+	if (!target)
+		return kc_error_no_memory();
+	if (length < 0)
+		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read %s", from);
+	target[length] = '\0';
+	if (*target == '/' || strstr(target, ".."))
+		return kc_error_new(KC_ERR_CORRUPT, "the link %s leads out of its folder", from);
+	return symlink(target, to) < 0 ? write_error(errno, to) : NULL;
+}
+
+/* Nobody but us may change it in place. What is private is copied all the same: who later changes the owner or mode of
+ * a backup must not change the portal's own. */
+static bool can_share(const struct stat *st)
+{
+	return st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+static struct kc_error *copy_folder(const char *from, const char *to, bool is_private);
+
+static struct kc_error *copy_entry(const char *from, const char *to, const char *name, bool is_private)
 {
 	kc_autofree char *source = kc_path_join(from, name), *copy = kc_path_join(to, name);
 	struct stat st;
-	char *target;
 
 	if (!source || !copy)
 		return kc_error_no_memory();
@@ -62,27 +88,15 @@ static struct kc_error *copy_entry(const char *from, const char *to, const char 
 	if (lstat(source, &st) < 0)
 		return kc_error_errno(KC_ERR_SYSTEM, errno, "cannot read %s", source);
 	if (S_ISDIR(st.st_mode))
-		return kc_tree_copy(source, copy);
-	if (S_ISREG(st.st_mode))
-		return link(source, copy) < 0 ? copy_file(source, copy, st.st_mode & 07777) : NULL;
-	if (!S_ISLNK(st.st_mode))
+		return copy_folder(source, copy, is_private || !strcmp(name, PRIVATE));
+	if (S_ISLNK(st.st_mode))
+		return copy_link(source, copy, st.st_size);
+	if (!S_ISREG(st.st_mode) || (!is_private && can_share(&st) && link(source, copy) == 0))
 		return NULL;
-	/* of the public folder: "12h" leads to main */
-	target = realloc(NULL, (size_t)st.st_size + 1);
-	if (!target)
-		return kc_error_no_memory();
-	st.st_size = readlink(source, target, (size_t)st.st_size);
-	if (st.st_size >= 0)
-		target[st.st_size] = '\0';
-	if (st.st_size < 0 || symlink(target, copy) < 0) {
-		free(target);
-		return write_error(errno, copy);
-	}
-	free(target);
-	return NULL;
+	return copy_file(source, copy, st.st_mode & (is_private ? 0700 : 0755));
 }
 
-struct kc_error *kc_tree_copy(const char *from, const char *to)
+static struct kc_error *copy_folder(const char *from, const char *to, bool is_private)
 {
 	kc_autoclosedir DIR *dir = opendir(from);
 	struct dirent *entry;
@@ -94,8 +108,13 @@ struct kc_error *kc_tree_copy(const char *from, const char *to)
 		return write_error(errno, to);
 	while ((entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			KC_TRY(copy_entry(from, to, entry->d_name));
-	return chmod(to, st.st_mode & 07777) < 0 ? write_error(errno, to) : NULL;
+			KC_TRY(copy_entry(from, to, entry->d_name, is_private));
+	return chmod(to, st.st_mode & (is_private ? 0700 : 0755)) < 0 ? write_error(errno, to) : NULL;
+}
+
+struct kc_error *kc_tree_copy(const char *from, const char *to)
+{
+	return copy_folder(from, to, false);
 }
 
 struct kc_error *kc_tree_copy_part(const char *from, const char *to, const char *name)

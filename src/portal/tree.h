@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Copies of folders, for backups. Files become hard links where that is possible: none of them is changed in place. */
+/*
+ * Copies of folders, for backups. Files become hard links where that is possible: none of them is changed in place.
+ * What is in a folder "private" is copied, and is the owner's alone, whatever the modes were. A link that leads out of
+ * its folder is KC_ERR_CORRUPT: an enemy may have made the backup.
+ */
 #ifndef KC_PORTAL_TREE_H
 #define KC_PORTAL_TREE_H
 

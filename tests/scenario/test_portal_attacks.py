@@ -6,6 +6,7 @@ Addresses are those that a trusted proxy names; each test has some of its own, s
 import contextlib
 import http.client
 import json
+import shutil
 import socket
 
 import pytest
@@ -118,3 +119,23 @@ def test_pages_of_other_sites(portal, headers):
         answer = portal.call("POST", "/admin/api/keys/", text, headers={"X-Forwarded-For": "192.0.2.43", **headers}, content_type=type)
         assert answer.status == 403 and "another site" in answer.text, answer
     assert "EVIL" not in portal.must("key").out
+
+
+def test_a_backup_that_somebody_changed(portal, tmp_path):
+    """Copied by a tool that knows no modes; then a link is put into what the web server shows."""
+    portal.must("backup", tmp_path / "backup")
+    copy = shutil.copytree(tmp_path / "backup", tmp_path / "copy", symlinks=True)
+    for path in copy.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    (copy / "repository/public/evil").symlink_to("/etc")
+    result = portal.kc("restore", "--data", copy)
+    assert result.code != 0 and "leads out of its folder" in result.err, result
+    assert not (portal.data / "repository/public/evil").exists()
+    (copy / "repository/public/evil").unlink()
+    portal.must("restore", "--data", copy)
+    private = portal.data / "repository/private"
+    for path in [private, *private.glob("keys/*.key")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    for path in private.glob("keys/*.key"):
+        assert path.stat().st_nlink == 1, "a change of the backup's owner would be one of the portal's"
