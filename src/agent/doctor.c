@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/doctor.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -332,6 +333,18 @@ static struct kc_error *hide_password(const char *url, struct kc_buf *report)
 	return colon ? hide(colon + 1, (size_t)(at - colon - 1), report) : NULL;
 }
 
+/* Where the kernel lies in memory, as an oops and /proc/modules say: who attacks this host would like to know. */
+static void hide_addresses(struct kc_buf *report)
+{
+	size_t size;
+
+	for (char *at = report->data; at && (at = strstr(at, "ffff")); at += size) {
+		size = strspn(at, "0123456789abcdef");
+		if (size == 16 && (at == report->data || !isxdigit((unsigned char)at[-1])))
+			memset(at, '*', size);
+	}
+}
+
 static struct kc_error *hide_secrets(struct kc_ctx *ctx, struct kc_buf *report)
 {
 	KC_CLEANUP_IDENTITY struct kc_identity identity = { 0 };
@@ -340,6 +353,7 @@ static struct kc_error *hide_secrets(struct kc_ctx *ctx, struct kc_buf *report)
 	const char *const urls[] = { getenv("http_proxy"), getenv("https_proxy"), getenv("HTTP_PROXY"),
 				     getenv("HTTPS_PROXY") };
 
+	hide_addresses(report);
 	/* what cannot be read has told nobody anything, but for what was read of it */
 	kc_error_free(kc_identity_read(&identity));
 	kc_error_free(kc_portal_state_read(&state));

@@ -10,7 +10,10 @@
 
 enum { KC_DOCTOR_REPORT_MAX = 1 << 20 };
 
-/* Appends the report: text, at most KC_DOCTOR_REPORT_MAX bytes; what cannot be read is said in its place. */
+/*
+ * Appends the report: text, at most KC_DOCTOR_REPORT_MAX bytes; what cannot be read is said in its place. Secrets and
+ * addresses of the kernel are hidden.
+ */
 struct kc_error *kc_doctor_report(struct kc_ctx *ctx, struct kc_buf *out);
 /* A line of a configuration without what only its owner may know: keys, secrets, and passwords in URLs. */
 void kc_doctor_mask(const char *line, size_t size, struct kc_buf *out);

@@ -489,7 +489,7 @@ static void lines_are_masked(void **state)
 /* Wherever they got to. */
 static void secrets_stay_on_the_host(void **state)
 {
-	static const char *const secrets[] = { SECRET, "THEKEY", NONCE, "hunter22", "topsecret" };
+	static const char *const secrets[] = { SECRET, "THEKEY", NONCE, "hunter22", "topsecret", "ffffffffc0a7c000" };
 	struct agent_host *host = *state;
 	kc_autobuf struct kc_buf out = { 0 };
 
@@ -497,14 +497,16 @@ static void secrets_stay_on_the_host(void **state)
 	answer("main", "");
 	agent_host_put_text(host, KC_PATH_CONFIG, "HTTPS_PROXY=http://user:hunter22@proxy:1\nTAGS=env:prod\n");
 	agent_host_put_text(host, KC_PATH_INTEGRITY_LOG,
-			    "begin " SECRET " THEKEY " NONCE " http://u:hunter22@proxy:1 topsecret \x1b[2J\xff end\n");
+			    "begin " SECRET " THEKEY " NONCE " http://u:hunter22@proxy:1 topsecret \x1b[2J\xff "
+			    "RAX: ffffffffc0a7c000 R8: 0000ffffc0a7c000 end\n");
 	assert_int_equal(setenv("http_proxy", "http://a:topsecret@b:1", 1), 0);
 	assert_kc_ok(kc_doctor_report(host->ctx, &out));
 	unsetenv("http_proxy");
 	for (size_t i = 0; i < KC_ARRAY_SIZE(secrets); i++)
 		if (strstr(out.data, secrets[i]))
 			fail_msg("%s is in the report", secrets[i]);
-	assert_non_null(strstr(out.data, "begin *** *** *** http://u:***@proxy:1 *** ?[2J? end\n"));
+	assert_non_null(strstr(out.data, "begin *** *** *** http://u:***@proxy:1 *** ?[2J? RAX: **************** "
+					 "R8: 0000ffffc0a7c000 end\n"));
 	assert_non_null(strstr(out.data, "TAGS=env:prod\n"));
 	assert_non_null(strstr(out.data, "server_id=" ID "\n"));
 	assert_non_null(strstr(out.data, "==== kernel log"));
