@@ -14,6 +14,7 @@ import time
 import xml.etree.ElementTree as xml
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
+SUITES = ["meson", "scenario", "api", "vm", "long"]
 
 
 def count_junit(path, counts):
@@ -52,39 +53,47 @@ def run_suite(title, command, junit, env, counts):
     print(f"== {title}: {time.monotonic() - start:.0f} s", flush=True)
 
 
+def wanted_suites(args):
+    if args.only:
+        return [args.only]
+    return [suite for suite in SUITES if suite != "long" or args.long]
+
+
+def suite_runs(suite, args, build):
+    """[(title, command, JUnit file)] of one suite. Scenarios run two at a time, but for those that measure or need all processors."""
+    long = ["--long"] if args.long else []
+    if suite == "meson":
+        return [("unit, house, fuzz", ["meson", "test", "-C", str(build), "--no-rebuild", "--print-errorlogs", "--quiet"],
+                 build / "meson-logs/testlog.junit.xml")]
+    if suite == "vm":
+        junit = build / "vm.junit.xml"
+        return [("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}", *long], junit)]
+    if suite == "scenario":
+        return [pytest_run("scenario", build / "scenario.junit.xml",
+                           ["-m", "not alone", "-n", "2", "--dist", "loadfile", *long, "tests/scenario", *args.pytest]),
+                pytest_run("scenario, alone", build / "alone.junit.xml", ["-m", "alone", *long, "tests/scenario", *args.pytest])]
+    return [pytest_run(suite, build / f"{suite}.junit.xml", [f"tests/{suite}"])]
+
+
+def pytest_run(title, junit, arguments):
+    return title, [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX", f"--junitxml={junit}",
+                   *arguments], junit
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="meson build folder")
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--only", choices=["meson", "scenario", "api", "vm", "long"], help="one suite")
+    parser.add_argument("--only", choices=SUITES, help="one suite")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest")
     args = parser.parse_args()
     build = (TOP / args.build).resolve()
     env = dict(os.environ, KCARE_BUILD_DIR=str(build), PYTHONDONTWRITEBYTECODE="1")
     counts = {"passed": 0, "failed": 0, "skipped": 0}
 
-    if args.only in (None, "meson"):
-        run_suite("unit, house, fuzz",
-                  ["meson", "test", "-C", str(build), "--no-rebuild", "--print-errorlogs", "--quiet"],
-                  build / "meson-logs/testlog.junit.xml", env, counts)
-    if args.only in (None, "scenario"):
-        junit = build / "scenario.junit.xml"
-        run_suite("scenario",
-                  [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-q", "-rfEsxX",
-                   f"--junitxml={junit}", *(["--long"] if args.long else []), "tests/scenario", *args.pytest],
-                  junit, env, counts)
-    if args.only in (None, "api"):
-        junit = build / "api.junit.xml"
-        run_suite("api", [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfEsxX", f"--junitxml={junit}", "tests/api"],
-                  junit, env, counts)
-    if args.only in (None, "vm"):
-        junit = build / "vm.junit.xml"
-        run_suite("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}", *(["--long"] if args.long else [])], junit, env, counts)
-    if args.only == "long" or (args.long and args.only is None):
-        junit = build / "long.junit.xml"
-        run_suite("long",
-                  [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", f"--junitxml={junit}", "tests/long"],
-                  junit, env, counts)
+    for suite in wanted_suites(args):
+        for title, command, junit in suite_runs(suite, args, build):
+            run_suite(title, command, junit, env, counts)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] else 0
 

@@ -8,11 +8,14 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
 import lab
 from packages import Packages
+
+LONGEST = {"test_real_fixes.py", "test_kernel_refusals.py", "test_repository_crash.py", "test_nginx.py", "test_portal_crash.py"}
 
 
 def pytest_addoption(parser):
@@ -21,6 +24,12 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: only with --long")
+    config.addinivalue_line("markers", "alone: not beside other tests, for it measures or wants all processors")
+
+
+def pytest_collection_modifyitems(items):
+    """Two files at a time: what takes longest is not begun last."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +41,10 @@ def long(request):
 def workshop(tmp_path_factory):
     """A folder for the session that every user may enter: some targets change their user."""
     folder = tmp_path_factory.mktemp("kcare")
-    for path in (folder, folder.parent, folder.parent.parent):
-        if path != pathlib.Path("/tmp") and os.stat(path).st_uid == os.getuid():
-            path.chmod(0o755)
+    for path in (folder, *folder.parents):
+        if path == pathlib.Path(tempfile.gettempdir()):
+            break
+        path.chmod(0o755)
     return folder
 
 

@@ -4,7 +4,11 @@ patched functions all the time and counts answers that are neither old nor new."
 
 import time
 
+import pytest
+
 import lab
+
+pytestmark = pytest.mark.alone
 
 
 def values(target):

@@ -7,9 +7,13 @@ import statistics
 import threading
 import time
 
+import pytest
+
 import lab
 from conftest import need_program, need_root
 from lab import BUSY, DONE
+
+pytestmark = pytest.mark.alone
 
 
 def test_rule_1_no_thread_executes_torn_code(worker, spawn, kcare, both, long):
