@@ -8,6 +8,7 @@
 #include "base/array.h"
 #include "base/conf_line.h"
 #include "base/file.h"
+#include "portal/http/address.h"
 
 enum { FILE_SIZE_MAX = 64 << 10, NUMBER_DIGITS_MAX = 9 };
 
@@ -33,6 +34,16 @@ static struct kc_error *read_text(const struct key *key, const char *value, void
 	free(*(char **)field);
 	*(char **)field = copy;
 	return NULL;
+}
+
+static struct kc_error *read_listen(const struct key *key, const char *value, void *field)
+{
+	struct sockaddr_storage address;
+	socklen_t size;
+
+	if (*value)
+		KC_TRY(kc_listen_parse(value, &address, &size));
+	return read_text(key, value, field);
 }
 
 static struct kc_error *read_url(const struct key *key, const char *value, void *field)
@@ -89,7 +100,7 @@ static struct kc_error *read_format(const struct key *key, const char *value, vo
 
 #define AT(member) offsetof(struct kc_portal_config, member)
 static const struct key keys[] = {
-	{ "LISTEN", read_text, AT(listen), 0, 0 },
+	{ "LISTEN", read_listen, AT(listen), 0, 0 },
 	{ "SOCKET", read_text, AT(socket), 0, 0 },
 	{ "TLS_CERTIFICATE", read_text, AT(tls_certificate), 0, 0 },
 	{ "TLS_KEY", read_text, AT(tls_key), 0, 0 },
@@ -110,6 +121,11 @@ static const struct key keys[] = {
 	{ "LOG_FORMAT", read_format, AT(log_json), 0, 0 },
 };
 
+static bool is_text(const struct key *key)
+{
+	return key->read == read_text || key->read == read_url || key->read == read_listen;
+}
+
 struct kc_error *kc_portal_config_init(struct kc_portal_config *config)
 {
 	*config = (struct kc_portal_config){
@@ -125,7 +141,7 @@ struct kc_error *kc_portal_config_init(struct kc_portal_config *config)
 		.serves_repository = true,
 	};
 	for (size_t i = 0; i < KC_ARRAY_SIZE(keys); i++)
-		if (keys[i].read == read_text || keys[i].read == read_url)
+		if (is_text(&keys[i]))
 			KC_TRY(read_text(&keys[i], "", (char *)config + keys[i].offset));
 	return NULL;
 }
@@ -133,7 +149,7 @@ struct kc_error *kc_portal_config_init(struct kc_portal_config *config)
 void kc_portal_config_clear(struct kc_portal_config *config)
 {
 	for (size_t i = 0; i < KC_ARRAY_SIZE(keys); i++)
-		if (keys[i].read == read_text || keys[i].read == read_url)
+		if (is_text(&keys[i]))
 			free(*(char **)((char *)config + keys[i].offset));
 	*config = (struct kc_portal_config){ 0 };
 }

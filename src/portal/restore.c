@@ -14,6 +14,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "portal/backup.h"
+#include "portal/restore_check.h"
 #include "portal/tree.h"
 #include "sign/canonical.h"
 
@@ -110,6 +111,7 @@ static struct kc_error *bring_config(const struct kc_portal *portal, const char 
 
 	if (!from || !to)
 		return kc_error_no_memory();
+	KC_TRY(kc_restore_check_config(portal->ctx, from));
 	err = kc_file_read_now(from, CONFIG_SIZE_MAX, &text);
 	if (err == -ENOENT)
 		return NULL; /* the portal had none */
@@ -132,9 +134,17 @@ static struct kc_error *bring_folder(const char *dir, const char *path, const ch
 
 static struct kc_error *bring_data(struct kc_portal *portal, const char *path)
 {
+	kc_autofree char *copy = beside(portal->dir, "repository", "restored");
+	struct kc_error *err;
+
+	if (!copy)
+		return kc_error_no_memory();
 	for (size_t i = 0; i < KC_ARRAY_SIZE(folders); i++)
 		KC_TRY(bring_folder(portal->dir, path, folders[i]));
-	return publish(portal, "repository.restored", shown_version(portal->dir, "repository"));
+	err = publish(portal, "repository.restored", shown_version(portal->dir, "repository"));
+	if (!err)
+		err = kc_restore_check_shown(copy, path);
+	return kc_restore_name_backup(err, copy, path);
 }
 
 /* `db` is that of the backup. */

@@ -177,6 +177,79 @@ def test_backup_of_the_database(portal, key, tmp_path):
     assert portal.must("server", "--count").out.strip() == "1"
 
 
+# ------------------------------------------------------------------------------------------------ what it does without being asked
+
+FAST = """#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+enum { SPEED = 72000 }; /* twenty hours in a second */
+static struct timespec start;
+__attribute__((constructor)) static void begin(void) { syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &start); }
+static long long gone_ns(void)
+{
+	struct timespec now;
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - start.tv_sec) * 1000000000LL + now.tv_nsec - start.tv_nsec;
+}
+static struct timespec after(long long ns)
+{
+	ns += start.tv_nsec;
+	return (struct timespec){ start.tv_sec + ns / 1000000000, ns % 1000000000 };
+}
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (clock != CLOCK_MONOTONIC)
+		return syscall(SYS_clock_gettime, clock, now);
+	*now = after(gone_ns() * SPEED);
+	return 0;
+}
+time_t time(time_t *t)
+{
+	struct timespec now;
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+	now.tv_sec += gone_ns() / 1000000000.0 * SPEED;
+	if (t)
+		*t = now.tv_sec;
+	return now.tv_sec;
+}
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+	int (*wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *) =
+		dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+	struct timespec real = after(((until->tv_sec - start.tv_sec) * 1000000000LL + until->tv_nsec - start.tv_nsec) / SPEED);
+	return wait(cond, mutex, &real);
+}
+"""
+
+
+def timestamp(portal):
+    return json.loads((portal.public / "feeds/main/metadata/timestamp.json").read_text())["signed"]
+
+
+def test_days_in_which_nobody_asks(portal, tmp_path):
+    """Timestamps stay good, and what hosts can no longer come to is gone a day later."""
+    first, second = "K20261101_01", "K20261102_01"
+    portal.must("kcare", "deploy", portal.archive(first, [kernel_patch(1)]))
+    (kept,) = portal.public.glob("blobs/*/*")
+    portal.must("kcare", "deploy", portal.archive(second, [kernel_patch(2)]))
+    (gone,) = set(portal.public.glob("blobs/*/*")) - {kept}
+    portal.must("unroll", second, "--delete")
+    before = timestamp(portal)
+    assert portal.stop() == 0 and gone.exists(), "a host may be at work with it"
+    (tmp_path / "fast.c").write_text(FAST)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "fast.so", tmp_path / "fast.c"], check=True)
+    portal.prefix = ["env", f"LD_PRELOAD={tmp_path}/fast.so", "ASAN_OPTIONS=verify_asan_link_order=0"]
+    portal.start()
+    lab.wait_until(lambda: not gone.exists(), 60, "the patch file of the second is removed")
+    four_days = 4 * 86400
+    lab.wait_until(lambda: timestamp(portal)["version"] > before["version"] + four_days, 60, "there are new timestamps")
+    assert timestamp(portal)["expires"] > before["expires"] and kept.exists()
+    assert portal.stop() == 0 and "could not be refreshed" not in portal.said()
+
+
 # ------------------------------------------------------------------------------------------------------------------ the log
 
 def test_the_log_cannot_be_forged(portal, key):

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -561,8 +562,8 @@ def test_users(portal):
             (f"user -a --password-file {portal.folder}/none x", INPUT, f"{portal.folder}/none"),
             (f"user -a --password-file {password} looks", REFUSED, "exists: the user looks is there already; -c changes it"),
             (f"user -a --password-file {password} --no-password x", USAGE, "one of -p, --password-file"),
-            ("user -a --no-password 'two words'", INPUT, "the name of a user has 1 to 64 letters"),
-            (f"user -a --no-password {'x' * 65}", INPUT, "the name of a user has 1 to 64 letters"),
+            ("user -a --no-password 'two words'", INPUT, "has 1 to 64 letters"),
+            (f"user -a --no-password {'x' * 65}", INPUT, "has 1 to 64 letters"),
             ("user -a --no-password local", INPUT, "is neither local nor eportald"),
             ("user -c --no-password looks", USAGE, "a password cannot be taken away"),
             ("user -c -r root looks", USAGE, "a role is admin or readonly, not 'root'"),
@@ -639,8 +640,8 @@ def test_backup_and_restore(portal, tmp_path):
     for command, code, says in [
             (f"backup {tmp_path}/all", REFUSED, f"exists: {tmp_path}/all is there already"),
             (f"backup-db {tmp_path}/db", REFUSED, f"exists: {tmp_path}/db is there already"),
-            (f"backup {tmp_path}/none/all", FAILED, f"{tmp_path}/none/all"),
-            (f"backup-db {tmp_path}/none/db", FAILED, f"{tmp_path}/none/db"),
+            (f"backup {tmp_path}/none/all", INPUT, f"there is no folder {tmp_path}/none"),
+            (f"backup-db {tmp_path}/none/db", INPUT, f"there is no folder {tmp_path}/none"),
             ("backup", USAGE, "missing argument: expected PATH"), (f"backup {tmp_path}/a b", USAGE, "too many arguments"),
             (f"backup --fast {tmp_path}/a", USAGE, "--fast"), ("backup-db", USAGE, "missing argument"),
             (f"restore {tmp_path}/all", USAGE, "say what to restore"), ("restore --full", USAGE, "missing argument"),
@@ -650,6 +651,69 @@ def test_backup_and_restore(portal, tmp_path):
             (f"restore --db {MANUAL}", INPUT, "corrupt")]:
         say(portal, command, code, out="", err=says)
     assert (states(portal), keys(portal), feeds(portal)) == before
+    say(portal, "key -d kept")
+
+
+def test_hosts_check_in_meanwhile(portal, tmp_path):
+    """Backups and restores while hosts come: each of them is answered, and none is taken for a copy of itself."""
+    say(portal, "key -a busy")
+    identities = [portal.register("busy", f"h{n}", f"m{n}").json for n in range(3)]
+    answers, over = [], threading.Event()
+
+    def check_in(identity):
+        said = {name: identity[name] for name in ("server_id", "secret", "nonce")}
+        while not over.is_set():
+            answer = portal.call("POST", "/admin/api/kcare/checkin", {**said, "event": "periodic"}, user=None)
+            answers.append((answer.status, answer.text))
+            said["nonce"] = answer.json.get("nonce", said["nonce"])
+
+    hosts = [threading.Thread(target=check_in, args=(identity,)) for identity in identities]
+    for host in hosts:
+        host.start()
+    for n in range(2):
+        say(portal, f"backup {tmp_path}/{n}")
+        say(portal, f"backup-db {tmp_path}/{n}.db")
+        say(portal, f"restore --full {tmp_path}/{n}")
+        say(portal, f"restore --db {tmp_path}/{n}.db")
+    over.set()
+    for host in hosts:
+        host.join()
+    assert len(answers) > 10 and {status for status, _ in answers} == {200}, [text for status, text in answers if status != 200][:3]
+    assert say(portal, "server --count --key busy") == "3\n"
+    say(portal, "key -d busy")
+
+
+def cut(path):
+    """Not in place: it may be a link to the portal's own."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:len(content) // 2])
+
+
+def test_backups_that_are_damaged(portal, tmp_path):
+    """One error, which names the file of the backup, and all stays as it was."""
+    say(portal, f"backup {tmp_path}/all")
+    say(portal, "key -a kept")
+    before = states(portal), keys(portal), feeds(portal), sorted(path.name for path in portal.data.iterdir())
+    for damage, code, says in [
+            (lambda at: cut(at / "portal.db"), INPUT, "/portal.db"),
+            (lambda at: cut(at / "repository/private/repository.json"), INPUT, "/repository.json is damaged, or written by a newer"),
+            (lambda at: cut(at / "repository/private/feeds/main.json"), INPUT, "/main.json"),
+            (lambda at: (at / "repository/private/keys/targets.key").unlink(), INPUT, "/targets.key is missing"),
+            (lambda at: [cut(blob) for blob in at.glob("repository/public/blobs/*/*")], INPUT, "the feed says"),
+            (lambda at: shutil.rmtree(at / "repository/public/blobs"), INPUT, "kcare-repo verify"),
+            (lambda at: (at / "config").write_text("LISTEN=here\n"), INPUT, "/config:1: LISTEN: 'here' is not ADDRESS:PORT"),
+            (lambda at: (at / "config").write_text("\n\nLISTENS=1\n"), INPUT, "/config:3: there is no key LISTENS"),
+            (lambda at: shutil.rmtree(at / "repository"), FAILED, " has no repository"),
+            (lambda at: (at / "portal.db").unlink(), FAILED, "is no backup of a portal: it has no portal.db")]:
+        copy = tmp_path / "copy"
+        shutil.copytree(tmp_path / "all", copy, symlinks=True)
+        damage(copy)
+        result = portal.kc("restore", "--full", copy)
+        assert result.code == code and str(copy) in result.err and says in result.err, result
+        assert len(result.err.splitlines()) == 1 and ".restored" not in result.err, result
+        shutil.rmtree(copy)
+    assert (states(portal), keys(portal), feeds(portal), sorted(path.name for path in portal.data.iterdir())) == before
     say(portal, "key -d kept")
 
 

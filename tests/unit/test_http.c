@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The portal's HTTP server: routes, bodies, answers from other threads, limits, clients of all kinds, and its end. */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 #include "http_host.h"
 #include "kc_assert.h"
 
-enum { BIG = 3 << 20, SPOOL_MAX = 1 << 20 };
+enum { BIG = 8 << 20, SPOOL_MAX = 1 << 20 };
 
 static struct {
 	pthread_mutex_t lock;
@@ -801,6 +802,49 @@ static void test_large_answer(void **state)
 	assert_int_equal(reply.body[0], 0);
 }
 
+/* Asks, and takes no more of the answer than the kernel does by itself. */
+static int ask_and_wait(struct http_host *host, const char *path)
+{
+	const int little = 4096;
+	int fd = http_connect(host);
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
+	http_send(fd, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+	assert_int_equal(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 20000), 1);
+	return fd;
+}
+
+static unsigned status_of(struct http_host *host, const char *what)
+{
+	HTTP_CLEANUP_REPLY struct http_reply reply = http_ask(host, what, "", "");
+
+	return reply.status;
+}
+
+/* Clients that take none of it: there is an end to what memory holds for them. */
+static void test_large_answers_at_a_time(void **state)
+{
+	const struct timespec step = { .tv_nsec = 10000000 };
+	struct http_host *host = *state;
+	struct kc_http_options options = usual;
+	unsigned status = 0;
+	int first, second;
+
+	options.answers_max = 2 * BIG;
+	restart(host, options);
+	first = ask_and_wait(host, "/big");
+	second = ask_and_wait(host, "/big");
+	assert_http(host, "GET /big", "", "", 503, "busy");
+	assert_http(host, "GET /hello", "", "", 200, "GET /hello");
+	close(first);
+	for (int tries = 0; tries < 2000 && status != 200; tries++) {
+		nanosleep(&step, NULL);
+		status = status_of(host, "GET /big");
+	}
+	assert_int_equal(status, 200);
+	close(second);
+}
+
 /* A client that does not take its answer, and others that are gone. */
 static void test_clients_that_do_not_listen(void **state)
 {
@@ -956,6 +1000,7 @@ int main(void)
 		TEST(test_too_many_connections),
 		TEST(test_slow_clients),
 		TEST(test_large_answer),
+		TEST(test_large_answers_at_a_time),
 		TEST(test_clients_that_do_not_listen),
 		TEST(test_stop_waits_for_handlers),
 		TEST(test_stop_in_a_storm),

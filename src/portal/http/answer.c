@@ -197,11 +197,35 @@ enum MHD_Result kc_http_give_answer(struct kc_http_request *request)
 	return result;
 }
 
+/* It stays until its client has taken it: false when there are too many such already. */
+static bool may_hold(struct kc_http_request *request, uint64_t size)
+{
+	struct kc_http_server *server = request->server;
+	uint64_t before;
+
+	if (size <= KC_HTTP_LARGE_ANSWER)
+		return true;
+	before = atomic_fetch_add(&server->large_answers, size);
+	if (!before || before + size <= server->options.answers_max) {
+		request->held = size;
+		return true;
+	}
+	atomic_fetch_sub(&server->large_answers, size);
+	return false;
+}
+
 void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answer)
 {
 	kc_autoprepared struct kc_http_prepared *prepared = NULL;
-	kc_autoerror struct kc_error *err = kc_http_prepare(answer, &prepared);
+	kc_autoerror struct kc_error *err = NULL;
 
+	if (answer->fd <= 0 && !may_hold(request, answer->body.size)) {
+		kc_buf_free(&answer->body);
+		memset(answer, 0, sizeof(*answer));
+		kc_http_reply_error(request, kc_error_new(KC_ERR_BUSY, "too many large answers are on their way"));
+		return;
+	}
+	err = kc_http_prepare(answer, &prepared);
 	kc_http_reply_prepared(request, prepared ? prepared : request->server->no_memory);
 }
 

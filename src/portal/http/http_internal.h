@@ -15,6 +15,8 @@ enum {
 	/* Strangers may send bodies, too: of those that are larger than so much memory holds few at a time. */
 	KC_HTTP_SMALL_BODY = 256 << 10,
 	KC_HTTP_LARGE_BODIES_MAX = 8,
+	KC_HTTP_LARGE_ANSWER = 256 << 10,
+	KC_HTTP_ANSWERS_MIB_MAX = 256,
 };
 
 struct kc_http_tls;
@@ -42,9 +44,10 @@ struct kc_http_server {
 	pthread_mutex_t lock; /* of the sweeper's end */
 	pthread_cond_t ended;
 	bool has_ended;
-	atomic_uint n_requests, n_busy;	  /* all that are under way; those that wait for a handler */
-	atomic_uint n_large_bodies;	  /* in memory */
-	atomic_bool is_closed, is_ending; /* new requests are refused; all are that have no handler yet */
+	atomic_uint n_requests, n_busy;	    /* all that are under way; those that wait for a handler */
+	atomic_uint n_large_bodies;	    /* in memory */
+	atomic_uint_fast64_t large_answers; /* their bytes */
+	atomic_bool is_closed, is_ending;   /* new requests are refused; all are that have no handler yet */
 };
 
 /* request.c: where a request is in its life */
@@ -83,7 +86,7 @@ struct kc_http_request {
 	atomic_bool is_answered;
 	struct kc_http_prepared *answer;
 	unsigned status; /* before there is an answer: that of the refusal, when it is not that of its kind */
-	uint64_t answer_size;
+	uint64_t answer_size, held; /* held: of large_answers */
 	int64_t started_us;
 };
 

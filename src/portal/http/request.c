@@ -454,6 +454,7 @@ void kc_http_on_completed(void *listener, struct MHD_Connection *mhd, void **con
 		server->options.answered(server->options.data, request, request->status,
 					 (uint64_t)(now_us() - request->started_us), request->answer_size);
 	kc_http_connection_enter(request->connection, KC_HTTP_WAITING, 0);
+	atomic_fetch_sub(&server->large_answers, request->held);
 	if (request->counted)
 		kc_http_count_leave(&server->connections, request->counted);
 	kc_http_prepared_free(request->answer);

@@ -259,6 +259,8 @@ static struct kc_error *copy_options(struct kc_http_server *server)
 	KC_TRY(copy_text(&options->tls_key, &server->tls_key));
 	if (!options->threads)
 		options->threads = 1;
+	if (!options->answers_max)
+		options->answers_max = (uint64_t)KC_HTTP_ANSWERS_MIB_MAX << 20;
 	return NULL;
 }
 

@@ -6,10 +6,10 @@
  * A handler gets a complete request, and answers it exactly once: before it returns, or later from any thread (until
  * then the connection is suspended). The request is valid until it is answered.
  *
- * Limits: 16 KiB of headers, a body as the route says, few that are large in memory at a time, 30 s without progress,
- * one minute for the headers, 1 kB/s for a body or an answer that takes longer, connections in all and per address
- * (behind a trusted proxy: requests at a time, by the address that it names). What is over a limit gets 413, 431, 429
- * or 503; what is far over it, or too slow, is cut off. Requests that are not HTTP at all are answered by
+ * Limits: 16 KiB of headers, a body as the route says, few large bodies and answers in memory at a time, 30 s without
+ * progress, one minute for the headers, 1 kB/s for a body or an answer that takes longer, connections in all and per
+ * address (behind a trusted proxy: requests at a time, by the address that it names). What is over a limit gets 413,
+ * 431, 429 or 503; what is far over it, or too slow, is cut off. Requests that are not HTTP at all are answered by
  * libmicrohttpd, with its own text.
  */
 #ifndef KC_PORTAL_HTTP_SERVER_H
@@ -129,6 +129,8 @@ struct kc_http_options {
 	const char *spool_dir;
 	unsigned threads, connections, connections_per_address;
 	unsigned stall_s; /* 0: KC_HTTP_STALL_S */
+	/* Bytes of large answers in memory: clients may take their time. One is always allowed. 0: 256 MiB */
+	uint64_t answers_max;
 	const struct kc_http_route *routes;
 	size_t n_routes;
 	/* What no route knows: static files. NULL: 404. */
