@@ -38,6 +38,19 @@ struct kc_error *kc_command_bad_option(int option, char **argv)
 	return kc_error_new(KC_ERR_USAGE, "there is no option '%s', or it takes no value", text);
 }
 
+struct kc_error *kc_command_read_options(int argc, char **argv, const char *letters, const struct option *options,
+					 struct kc_error *(*set)(void *data, int option, const char *value), void *data)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return kc_command_bad_option(option, argv);
+		KC_TRY(set(data, option, optarg));
+	}
+	return NULL;
+}
+
 struct kc_error *kc_command_need_arguments(int argc, int n, const char *arguments)
 {
 	if (!n && argc > optind)

@@ -31,6 +31,10 @@ int kc_program_main(const struct kc_program *program, int argc, char **argv);
 
 /* For a getopt_long() whose optstring begins with ':', when it returned `option` = '?' or ':'. */
 struct kc_error *kc_command_bad_option(int option, char **argv);
+/* getopt_long() over all of them; `letters` begins with ':'. Each option is for `set`, with its value. */
+struct kc_error *kc_command_read_options(int argc, char **argv, const char *letters, const struct option *options,
+					 struct kc_error *(*set)(void *data, int option, const char *value),
+					 void *data);
 /* KC_ERR_USAGE unless exactly `n` arguments follow the options; `arguments` names them for the message. */
 struct kc_error *kc_command_need_arguments(int argc, int n, const char *arguments);
 /* A number from 1 on; `what` names it for the message. KC_ERR_USAGE. */

@@ -51,8 +51,10 @@ static struct kc_error *add_setting(struct request *request, const char *setting
 	return NULL;
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
+
 	switch (option) {
 	case 'd':
 		request->dir = value;
@@ -93,13 +95,8 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":fd:l:s:qvhV", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":fd:l:s:qvhV", options, set_option, request));
 	if (optind < argc)
 		return kc_error_new(KC_ERR_USAGE, "'%s' is no option of eportald; see --help", argv[optind]);
 	return NULL;

@@ -85,6 +85,8 @@ enum kc_eportal_verb {
 /* 'a', 'c', 'd', 'l'; false: another option. KC_ERR_USAGE when there was another of them before. */
 bool kc_eportal_is_verb(int option);
 struct kc_error *kc_eportal_set_verb(enum kc_eportal_verb *verb, int option);
+/* KC_ERR_USAGE when something is set, and nothing is added or changed. */
+struct kc_error *kc_eportal_check_sets(enum kc_eportal_verb verb, bool sets);
 /* At most one argument behind the options; `verb`s other than list and `may_miss` need it. NULL: none, or "list". */
 struct kc_error *kc_eportal_name_argument(int argc, char **argv, enum kc_eportal_verb verb, bool may_miss,
 					  const char **name);

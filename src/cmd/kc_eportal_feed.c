@@ -18,8 +18,9 @@ static void clear_request(struct request *request)
 	json_decref(request->body);
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
 	unsigned hours = 0;
 
 	if (kc_eportal_is_verb(option))
@@ -55,15 +56,9 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":acdl", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
-	if (json_object_size(request->body) && (request->verb == KC_EPORTAL_LIST || request->verb == KC_EPORTAL_REMOVE))
-		return kc_error_new(KC_ERR_USAGE, "only -a and -c set something");
+	KC_TRY(kc_command_read_options(argc, argv, ":acdl", options, set_option, request));
+	KC_TRY(kc_eportal_check_sets(request->verb, json_object_size(request->body)));
 	if (json_object_get(request->body, "from") && request->verb != KC_EPORTAL_ADD)
 		return kc_error_new(KC_ERR_USAGE, "--from goes with -a");
 	return kc_eportal_name_argument(argc, argv, request->verb, false, &request->name);

@@ -36,8 +36,10 @@ static struct kc_error *set_product(const char *command, struct request *request
 	return NULL;
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
+
 	switch (option) {
 	case 'f':
 		return kc_command_list_add(&request->feeds, &request->n_feeds, value);
@@ -62,14 +64,8 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		{ "disabled", no_argument, NULL, 'x' },	  { "delete", no_argument, NULL, 'D' },
 		{ "json", no_argument, NULL, 'j' },	  { NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
-	return NULL;
+	return kc_command_read_options(argc, argv, ":", options, set_option, request);
 }
 
 /* Which of the options a verb takes, and whether it needs the name of a patchset, or of an archive. */

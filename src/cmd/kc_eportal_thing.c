@@ -23,6 +23,13 @@ struct kc_error *kc_eportal_set_verb(enum kc_eportal_verb *verb, int option)
 	return NULL;
 }
 
+struct kc_error *kc_eportal_check_sets(enum kc_eportal_verb verb, bool sets)
+{
+	return sets && (verb == KC_EPORTAL_LIST || verb == KC_EPORTAL_REMOVE)
+		       ? kc_error_new(KC_ERR_USAGE, "only -a and -c set something")
+		       : NULL;
+}
+
 struct kc_error *kc_eportal_name_argument(int argc, char **argv, enum kc_eportal_verb verb, bool may_miss,
 					  const char **name)
 {

@@ -10,6 +10,7 @@ static const struct kc_eportal_thing users = { "/admin/api/users/", "username", 
 static const struct kc_eportal_thing api_keys = { "/admin/api/api_keys/", "id", "API key", NULL };
 
 struct request {
+	struct kc_ctx *ctx;
 	enum kc_eportal_verb verb;
 	const char *name, *role, *note, *password, *password_path;
 	bool asks_password, has_none, as_json;
@@ -17,14 +18,17 @@ struct request {
 
 /* ---- user ---- */
 
-static struct kc_error *set_option(struct kc_ctx *ctx, struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
+
 	if (kc_eportal_is_verb(option))
 		return kc_eportal_set_verb(&request->verb, option);
 	switch (option) {
 	case 'p':
-		kc_warning(ctx, "a password in the command line can be seen by all users of this machine, in ps and "
-				"in the shell's history; --password-file and --ask-password do not show it");
+		kc_warning(request->ctx,
+			   "a password in the command line can be seen by all users of this machine, in ps and "
+			   "in the shell's history; --password-file and --ask-password do not show it");
 		request->password = value;
 		break;
 	case 'P':
@@ -51,12 +55,10 @@ static struct kc_error *set_option(struct kc_ctx *ctx, struct request *request, 
 static struct kc_error *check_request(const struct request *request)
 {
 	int n_passwords = !!request->password + !!request->password_path + request->asks_password + request->has_none;
-	bool sets = n_passwords || request->role || request->note;
 
 	if (n_passwords > 1)
 		return kc_error_new(KC_ERR_USAGE, "one of -p, --password-file, --ask-password and --no-password");
-	if (sets && (request->verb == KC_EPORTAL_LIST || request->verb == KC_EPORTAL_REMOVE))
-		return kc_error_new(KC_ERR_USAGE, "only -a and -c set something");
+	KC_TRY(kc_eportal_check_sets(request->verb, n_passwords || request->role || request->note));
 	if (request->has_none && request->verb == KC_EPORTAL_CHANGE)
 		return kc_error_new(KC_ERR_USAGE, "a password cannot be taken away: remove the user");
 	if (request->role && strcmp(request->role, "admin") && strcmp(request->role, "readonly"))
@@ -64,7 +66,7 @@ static struct kc_error *check_request(const struct request *request)
 	return NULL;
 }
 
-static struct kc_error *read_options(struct kc_ctx *ctx, int argc, char **argv, struct request *request)
+static struct kc_error *read_options(int argc, char **argv, struct request *request)
 {
 	static const struct option options[] = {
 		{ "password-file", required_argument, NULL, 'P' },
@@ -74,13 +76,8 @@ static struct kc_error *read_options(struct kc_ctx *ctx, int argc, char **argv, 
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":acdlp:r:", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(ctx, request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":acdlp:r:", options, set_option, request));
 	KC_TRY(check_request(request));
 	return kc_eportal_name_argument(argc, argv, request->verb, false, &request->name);
 }
@@ -122,10 +119,10 @@ static struct kc_error *list_users(struct kc_ctx *ctx, const char *name, bool as
 
 struct kc_error *kc_eportal_user_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
-	struct request request = { 0 };
+	struct request request = { .ctx = ctx };
 
 	(void)terminal;
-	KC_TRY(read_options(ctx, argc, argv, &request));
+	KC_TRY(read_options(argc, argv, &request));
 	if (request.verb == KC_EPORTAL_LIST)
 		return list_users(ctx, request.name, request.as_json);
 	if (request.verb == KC_EPORTAL_REMOVE)

@@ -69,8 +69,9 @@ static const char **text_option(struct kernel_request *request, int option)
 	return NULL;
 }
 
-static struct kc_error *set_option(struct kernel_request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct kernel_request *request = data;
 	const char **text = text_option(request, option);
 
 	if (text)
@@ -92,13 +93,7 @@ static struct kc_error *set_option(struct kernel_request *request, int option, c
 
 static struct kc_error *parse(struct kernel_request *request, int argc, char **argv)
 {
-	int option;
-
-	while ((option = getopt_long(argc, argv, ":o:j:", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":o:j:", options, set_option, request));
 	request->kernel.fix_paths = request->fixes;
 	request->kernel.allowed = request->allowed;
 	return NULL;

@@ -94,8 +94,9 @@ static struct kc_error *add_type(struct patchset_request *request, const char *t
 	return kc_command_list_add(&request->types, &request->n_types, type);
 }
 
-static struct kc_error *set_option(struct patchset_request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct patchset_request *request = data;
 	kc_autoerror struct kc_error *problem = NULL;
 
 	switch (option) {
@@ -125,13 +126,8 @@ static struct kc_error *parse(struct patchset_request *request, int argc, char *
 		{ "released", required_argument, NULL, 'r' }, { "output", required_argument, NULL, 'o' },
 		{ "distro", required_argument, NULL, 'd' },   { NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":o:", options, set_option, request));
 	if (argc - optind < 2)
 		return kc_error_new(KC_ERR_USAGE,
 				    "missing argument: expected NAME and patch files, or folders of them");

@@ -15,8 +15,9 @@ static const struct option options[] = {
 	{ "print-path", no_argument, NULL, 'P' },     { NULL, 0, NULL, 0 },
 };
 
-static struct kc_error *set_option(struct kc_request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct kc_request *request = data;
 	struct kc_build_user_request *user = &request->user;
 
 	switch (option) {
@@ -61,13 +62,7 @@ static struct kc_error *set_option(struct kc_request *request, int option, const
 
 struct kc_error *kc_request_parse(struct kc_request *request, int argc, char **argv)
 {
-	int option;
-
-	while ((option = getopt_long(argc, argv, ":o:j:", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":o:j:", options, set_option, request));
 	request->user.fix_paths = request->fixes;
 	request->user.allowed = request->allowed;
 	return NULL;

@@ -21,8 +21,10 @@ static struct kc_error *parse_hours(const char *text, unsigned *hours)
 	return strcmp(text, "0") ? kc_command_parse_number(text, "number of hours", hours) : NULL;
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
+
 	switch (option) {
 	case 'n':
 		request->note = value;
@@ -55,13 +57,8 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 		{ "channel", required_argument, NULL, 'c' }, { "from", required_argument, NULL, 'f' },
 		{ "json", no_argument, NULL, 'j' },	     { NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":", options, set_option, request));
 	if (argc - optind < 2)
 		return kc_error_new(KC_ERR_USAGE, "missing argument: expected DIR and list, add, change or remove");
 	request->dir = argv[optind];

@@ -65,8 +65,10 @@ static struct kc_error *set_rotated(struct request *request, const char *name)
 	return NULL;
 }
 
-static struct kc_error *set_option(struct request *request, int option, const char *value)
+static struct kc_error *set_option(void *data, int option, const char *value)
 {
+	struct request *request = data;
+
 	switch (option) {
 	case 'k':
 		return kc_command_list_add(&request->keys, &request->n_keys, value);
@@ -111,13 +113,8 @@ static struct kc_error *read_options(struct request *request, int argc, char **a
 		{ "no-passphrase", no_argument, NULL, 'n' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
 
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (option == '?' || option == ':')
-			return kc_command_bad_option(option, argv);
-		KC_TRY(set_option(request, option, optarg));
-	}
+	KC_TRY(kc_command_read_options(argc, argv, ":", options, set_option, request));
 	KC_TRY(kc_command_need_arguments(argc, 1, "DIR, or an exported FILE"));
 	request->place = argv[optind];
 	return NULL;
