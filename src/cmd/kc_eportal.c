@@ -8,9 +8,9 @@
 #include "base/array.h"
 #include "base/file.h"
 
-#define PATCHSETS                                                                                                     \
-	"deploy [--feed F] [--disabled] ARCHIVE | update [--feed F] | auto-update | list [--feed F] [--distro D…] " \
-	"[--json] | "                                                                                                 \
+#define PATCHSETS                                                                                        \
+	"deploy [--feed F] [--disabled] ARCHIVE | update [--feed F] | auto-update | download-missing | " \
+	"list [--feed F] [--distro D…] [--json] | "                                                    \
 	"{enable|disable|block|undeploy|enable-up-to|undeploy-down-to} NAME [--feed F…] | unroll NAME [--delete]"
 
 static const struct kc_command commands[] = {

@@ -188,11 +188,22 @@ static struct kc_error *unroll(struct kc_ctx *ctx, const struct request *request
 		answer, "done", request->remove ? "no feed has it, and there are no files of it" : "no feed has it");
 }
 
+static struct kc_error *download(struct kc_ctx *ctx, const struct request *request, const struct verb *verb)
+{
+	kc_autojson json_t *answer = NULL;
+
+	(void)request;
+	(void)verb;
+	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/patchsets/download-missing", json_object(), &answer));
+	return kc_eportal_print_changed(answer, "downloaded", "nothing that the upstream has is missing");
+}
+
 static const struct verb verbs[] = {
 	{ "deploy", .needs_name = true, .takes_feed = true, .takes_disabled = true, .run = deploy },
 	{ "list", .takes_feed = true, .takes_distros = true, .takes_json = true, .run = list },
 	{ "update", .takes_feed = true, .run = update },
 	{ "auto-update", .run = auto_update },
+	{ "download-missing", .run = download }, /* of all products */
 	{ "enable", "enable", .needs_name = true, .takes_feed = true, .takes_many_feeds = true, .run = manage },
 	{ "disable", "disable", .needs_name = true, .takes_feed = true, .takes_many_feeds = true, .run = manage },
 	{ "block", "block", .needs_name = true, .takes_feed = true, .takes_many_feeds = true, .run = manage },
@@ -247,12 +258,12 @@ struct kc_error *kc_eportal_unroll_run(struct kc_ctx *ctx, struct kc_terminal *t
 
 struct kc_error *kc_eportal_download_run(struct kc_ctx *ctx, struct kc_terminal *terminal, int argc, char **argv)
 {
-	kc_autojson json_t *answer = NULL;
+	KC_CLEANUP(clear_request) struct request request = { 0 };
+	const struct verb verb = { .name = "download-missing" };
 
 	(void)terminal;
-	(void)argv;
-	optind = 1;
+	KC_TRY(read_options(argc, argv, &request));
+	KC_TRY(check_options(&request, &verb));
 	KC_TRY(kc_command_need_arguments(argc, 0, "nothing"));
-	KC_TRY(kc_eportal_ask(ctx, "POST", "/admin/api/patchsets/download-missing", json_object(), &answer));
-	return kc_eportal_print_changed(answer, "downloaded", "nothing that the upstream has is missing");
+	return download(ctx, &request, &verb);
 }

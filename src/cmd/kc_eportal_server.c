@@ -8,7 +8,7 @@
 
 #define SERVERS "/admin/api/servers"
 
-enum { N_NAMES = 2, DAYS_OF_SILENCE = 30 };
+enum { N_NAMES = 2 }; /* of `filters` */
 
 enum {
 	OPTION_UPDATED = 1000, /* above all letters */
@@ -261,7 +261,10 @@ static struct kc_error *clean(struct kc_ctx *ctx, struct request *request, int a
 	if (!request->inactive)
 		return kc_error_new(KC_ERR_USAGE, "'clean' needs --inactive: it removes servers that are silent");
 	kc_buf_append_str(&target, SERVERS);
-	kc_buf_printf(&target, "?checkin_age=%u", request->days ? request->days : DAYS_OF_SILENCE);
+	if (request->days)
+		kc_buf_printf(&target, "?checkin_age=%u", request->days);
+	else
+		kc_eportal_query(&target, "inactive", "1");
 	if (target.failed)
 		return kc_error_no_memory();
 	KC_TRY(kc_eportal_ask(ctx, "DELETE", target.data, NULL, &answer));

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 
@@ -184,6 +185,7 @@ def test_patchsets(portal):
     say(portal, f"--deploy {there}/{K4}.tar.bz2", out=f"{K4} was enabled in main\n")
     say(portal, f"libcare deploy {there}/{U1}.tar.bz2", out=f"{U1} was enabled in main\n")
     assert states(portal) == {K1: "enabled", K2: "undeployed", K3: "disabled", K4: "enabled"}
+    assert f"eportald: info: {K4} was enabled in main\n" in portal.said()
     assert states(portal, "test") == {K1: "undeployed", K2: "enabled", K3: "undeployed", K4: "undeployed"}
     assert states(portal, product="user") == {U1: "enabled"}
     # the lists are the API's
@@ -235,7 +237,7 @@ def test_patchsets_that_cannot_be(portal):
     for command, code, says in [
             (f"kcare deploy {there}/garbage.tar.bz2", REFUSED, "bad-archive: the archive: not an archive of a patchset"),
             (f"kcare deploy {there}/short.tar.bz2", INPUT, "truncated: the archive: it is cut short"),
-            (f"kcare deploy {there}/empty.tar.bz2", INPUT, "there is no archive: the body of the request is empty"),
+            (f"kcare deploy {there}/empty.tar.bz2", INPUT, "the body is empty: it must be the archive of a patchset"),
             (f"kcare deploy {there}/none.tar.bz2", INPUT, f"cannot read {there}/none.tar.bz2: No such file"),
             (f"kcare deploy {there}", INPUT, f"{there}"),
             (f"qemu deploy {there}/{K3}.tar.bz2", INPUT, f"{K3} is a patchset of kcare"),
@@ -273,6 +275,7 @@ def test_from_the_upstream(portal, upstream):
     upstream.must("kcare", "deploy", upstream.archive(five, [kernel_patch(5)]))
     say(portal, "download-missing", out="1 patchset downloaded\n")
     say(portal, "--download-missing", NOTHING, err="nothing that the upstream has is missing")
+    say(portal, "kcare download-missing", NOTHING, err="nothing that the upstream has is missing")
     assert states(portal)[five] == "undeployed"
     say(portal, "kcare update --feed test", out="1 patchset came from the upstream\n")
     assert states(portal)[five] == "undeployed" and states(portal, "test")[five] == "enabled"
@@ -496,6 +499,7 @@ def test_servers(portal):
     say(portal, f"server remove {other}", out="1 server was deleted\n")
     say(portal, "server remove --hostname web00.example", out="1 server was deleted\n")
     say(portal, "server clean --inactive", out="0 servers were deleted\n")
+    assert portal.call("DELETE", "/admin/api/servers").json["error"] == "bad-input"
     make_silent(portal, ids[1:4], 40)
     make_silent(portal, ids[4:5], 20)
     assert {server["status"] for server in shown(portal, "server --json --checkin-age 30")} == {"inactive"}
@@ -745,15 +749,22 @@ def test_no_portal(build_folder, portal, tmp_path):
     assert run(f"--data {portal.data} server --count").out == run(f"server --count --socket {portal.data}/socket").out == "0\n"
 
 
-def test_not_for_everybody(build_folder, portal, workshop):
+def test_not_for_everybody(build_folder, portal):
     """The socket is for root and the portal's user."""
     need_root("a process of another user")
-    programs = workshop / "no-permission/src/cmd"
-    programs.mkdir(parents=True)
-    shutil.copy(build_folder / "src/cmd/kc.eportal", programs)
-    made = Portal(build_folder, workshop / "no-permission/portal", author=portal.author)
-    with made:
-        result = publishing.run(programs.parents[1], "kc.eportal", "--data", made.data, "server", cwd="/",
+    # not below pytest's folder: another run of it closes that for other users
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        programs = folder / "src/cmd"
+        programs.mkdir(parents=True)
+        shutil.copy(build_folder / "src/cmd/kc.eportal", programs)
+        refused_to_others(folder, Portal(build_folder, folder / "portal", author=portal.author))
+
+
+def refused_to_others(programs, portal):
+    with portal:
+        result = publishing.run(programs, "kc.eportal", "--data", portal.data, "server", cwd="/",
                                 prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
     assert result.code == REFUSED and "permission: " in result.err and "is for root and the user of eportald" in result.err, result
 

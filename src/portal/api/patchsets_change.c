@@ -150,8 +150,6 @@ static struct kc_error *prepare_deploy(struct kc_work *work)
 {
 	struct patchset_work *own = work->data;
 
-	if (!kc_http_body_path(work->request))
-		return kc_error_new(KC_ERR_INPUT, "there is no archive: the body of the request is empty");
 	KC_TRY(kc_args_feed(&work->args, work->portal, &own->feed));
 	KC_TRY(kc_args_flag(&work->args, "disabled", &own->is_disabled));
 	KC_TRY(kc_args_product(&work->args, &own->product));

@@ -96,11 +96,15 @@ void kc_api_server_delete(void *data, struct kc_http_request *request)
 static struct kc_error *prepare_clean(struct kc_work *work)
 {
 	int64_t *days = work->data;
+	bool inactive = false;
 
 	KC_TRY(kc_args_number(&work->args, "checkin_age", 1, DAYS_MAX, days));
+	KC_TRY(kc_args_flag(&work->args, "inactive", &inactive));
+	if (!*days && inactive)
+		*days = work->portal->config.inactive_days;
 	if (!*days)
 		return kc_error_new(KC_ERR_INPUT, "checkin_age is missing: after how many days of silence is a server "
-						  "removed?");
+						  "removed? inactive=1: as the portal is configured");
 	return kc_work_set(&work->object, "silent for %lld days", (long long)*days);
 }
 

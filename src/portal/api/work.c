@@ -147,10 +147,13 @@ static void change_written(void *data, struct kc_error *err)
 {
 	struct kc_work *work = data;
 
-	if (err)
+	if (err) {
 		end_with_error(work, err);
-	else
-		answer(work);
+		return;
+	}
+	if (work->message && work->n_changed)
+		kc_info(work->portal->ctx, "%s", work->message);
+	answer(work);
 }
 
 static void go_on_with_database(struct kc_work *work)
