@@ -25,6 +25,7 @@ class Author:
 
     def make_library_patchset(self):
         """Gives the target, PACKAGE=VERSION, and the archive."""
+        say("  (the first time, this downloads the sources of two packages, and prepares one)")
         fix, target = derive_library_fix(self.work)
         self.shell.show(f"cat {fix}", lines=40)
         self.shell.watch(f"kcare-build prepare user {target}")

@@ -34,6 +34,8 @@ sys.exit(world.run(story))
 def test_its_parts_fit_together():
     done = subprocess.run([DEMO / "run", "--help"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and "--keep" in done.stdout, done
+    done = subprocess.run([DEMO / "run", "--build", "/nowhere"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and done.stderr == "demo: there is nothing in /nowhere: 'make' builds it\n", done
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
