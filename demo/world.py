@@ -59,6 +59,8 @@ def end(world):
 
 def inside(story):
     socket.sethostname("host")
+    if os.path.isdir("/dev/shm"):  # where compilers that are killed leave files
+        subprocess.run(["mount", "-t", "tmpfs", "shm", "/dev/shm"], check=True)
     try:
         return story(pathlib.Path(os.environ.pop(INSIDE)))
     except KeyboardInterrupt:

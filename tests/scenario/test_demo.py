@@ -24,6 +24,8 @@ sys.path.insert(0, {demo!r})
 import world
 def story(folder):
     (folder / "file").write_text("")
+    with open("/dev/shm/kcare-demo-{seconds}", "w"):
+        pass
     subprocess.Popen(["sleep", "{seconds}"])
     print(folder, flush=True)
     time.sleep(1000)
@@ -49,7 +51,7 @@ def test_the_world_ends_with_all_that_is_in_it(how, tmp_path):
         assert os.readlink(f"/proc/{sleeper}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
         world.send_signal(how)
         assert world.wait(60) == 128 + signal.SIGINT
-    assert not sleepers() and not folder.exists()
+    assert not sleepers() and not folder.exists() and not os.path.exists(f"/dev/shm/kcare-demo-{SECONDS}")
 
 
 def sleepers():
