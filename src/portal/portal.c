@@ -131,6 +131,7 @@ struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struc
 	const char *listen = init->listen ? init->listen : KC_PORTAL_LISTEN;
 	const struct kc_repository_options options = {
 		.keys_dir = init->keys_dir,
+		.apart_from = dir,
 		.passphrase = init->passphrase,
 		.authors = init->authors,
 	};

@@ -47,6 +47,7 @@ const char *kc_patchset_state_name(enum kc_patchset_state state); /* "enabled", 
 
 struct kc_repository_options {
 	const char *keys_dir;		/* where root.key and the root's public part go */
+	const char *apart_from;		/* keys_dir must not be inside of it; NULL: of the repository */
 	const char *passphrase;		/* for root.key; NULL: none */
 	char *const *authors;		/* public key files, NULL-terminated, or NULL */
 	const char *module_certificate; /* DER, served as kernelcare_pub.der; NULL: none */

@@ -52,8 +52,8 @@ static bool is_inside(const char *real_dir, const char *real_path)
 	return !strncmp(real_path, real_dir, length) && (!real_path[length] || real_path[length] == '/');
 }
 
-/* Before it is made: what there is of the way to it must not be inside the repository either. */
-static struct kc_error *check_apart(const char *dir, const char *keys_dir)
+/* Before it is made: what there is of the way to it must not be inside `dir` either. */
+static struct kc_error *check_apart(const char *dir, const char *name, const char *keys_dir)
 {
 	kc_autofree char *real_dir = realpath(dir, NULL), *way = strdup(keys_dir), *real_way = NULL;
 
@@ -74,8 +74,8 @@ static struct kc_error *check_apart(const char *dir, const char *keys_dir)
 	if (!real_way)
 		return system_error("cannot find", keys_dir);
 	if (is_inside(real_dir, real_way))
-		return kc_error_new(KC_ERR_REFUSED, "%s is inside the repository: the root key must stay apart from it",
-				    keys_dir);
+		return kc_error_new(KC_ERR_REFUSED, "%s is inside %s: the root key must stay apart from it", keys_dir,
+				    name);
 	return NULL;
 }
 
@@ -274,7 +274,8 @@ struct kc_error *kc_repository_init(struct kc_ctx *ctx, const char *dir, const s
 	if (!err)
 		err = check_empty(dir);
 	if (!err)
-		err = check_apart(dir, options->keys_dir);
+		err = options->apart_from ? check_apart(options->apart_from, options->apart_from, options->keys_dir)
+					  : check_apart(dir, "the repository", options->keys_dir);
 	if (!err)
 		err = make_folder(options->keys_dir, 0700, &made_keys_dir);
 	if (!err)

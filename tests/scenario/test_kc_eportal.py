@@ -124,6 +124,7 @@ def test_init(build_folder, tmp_path):
             ("init DIR/p --keys DIR/k --passphrase-file DIR/none", INPUT, "DIR/none"),
             ("init DIR/p --keys DIR/k --no-passphrase --author DIR/none.pub", INPUT, "DIR/none.pub"),
             ("init DIR/p --keys DIR/k --no-passphrase --listen here", INPUT, "here"),
+            ("init DIR/p --keys DIR/p/k --no-passphrase", REFUSED, "DIR/p/k is inside DIR/p: the root key must stay apart"),
             ("init DIR/full --keys DIR/k --no-passphrase", REFUSED, "not empty")]:
         result = init(words)
         assert result.code == code and says.replace("DIR", str(tmp_path)) in result.err and len(result.err.splitlines()) == 1, result
