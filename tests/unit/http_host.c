@@ -149,7 +149,7 @@ static bool fill(int fd, struct kc_buf *buf, size_t size)
 
 const char *http_header(const struct http_reply *reply, const char *name)
 {
-	static char value[4096];
+	static _Thread_local char value[4096];
 	const char *at = reply->head;
 	size_t size = strlen(name);
 

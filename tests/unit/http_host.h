@@ -36,7 +36,7 @@ struct http_reply http_receive(int fd, bool is_head);
 /* One request on a connection of its own: "GET /path", and header lines, each with "\r\n", or "". */
 struct http_reply http_ask(struct http_host *host, const char *what, const char *headers, const char *body);
 void http_reply_clear(struct http_reply *reply);
-/* The value of a header (static memory); "" when it is not there. */
+/* The value of a header (static memory of the thread); "" when it is not there. */
 const char *http_header(const struct http_reply *reply, const char *name);
 /* Has the server closed it? Waits so long for that. */
 bool http_is_closed(int fd, int wait_ms);

@@ -254,8 +254,8 @@ static int set_up(void **state)
 
 	assert_non_null(host);
 	http_host_open(host);
-	http_host_start(host, usual);
 	seen.n_held = seen.n_answered = 0;
+	http_host_start(host, usual);
 	*state = host;
 	return 0;
 }
