@@ -247,14 +247,16 @@ static struct kc_error *begin_check(struct kc_http_auth *auth, struct kc_http_re
 				    char *name, char *password)
 {
 	struct check *check = calloc(1, sizeof(*check));
+	struct kc_error *err;
 
 	if (!check || !take_place(auth)) {
+		err = check ? kc_error_new(KC_ERR_TOO_MANY, "too many passwords are being checked; try again")
+			    : kc_error_no_memory();
 		free(check);
 		free(name);
 		explicit_bzero(password, strlen(password));
 		free(password);
-		return check ? kc_error_new(KC_ERR_TOO_MANY, "too many passwords are being checked; try again")
-			     : kc_error_no_memory();
+		return err;
 	}
 	*check = (struct check){ .item.run = run_check,
 				 .auth = auth,
