@@ -87,7 +87,7 @@ bool kc_portal_is_temporary(const struct kc_error *err)
 {
 	static const enum kc_error_code temporary[] = { KC_ERR_NETWORK,	 KC_ERR_STALLED,  KC_ERR_TRUNCATED,
 							KC_ERR_SERVER,	 KC_ERR_TOO_MANY, KC_ERR_BUSY,
-							KC_ERR_DATABASE, KC_ERR_LOCKED };
+							KC_ERR_DATABASE, KC_ERR_LOCKED,	  KC_ERR_NO_SPACE };
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(temporary); i++)
 		if (kc_error_code(err) == temporary[i])

@@ -238,7 +238,7 @@ static struct kc_error *weigh(struct run *run, struct kc_error *problem)
 {
 	enum kc_error_code code = problem ? kc_error_code(problem) : KC_ERR_NOTHING;
 
-	if (!problem || code == KC_ERR_NO_MEMORY || code == KC_ERR_SYSTEM)
+	if (!problem || code == KC_ERR_NO_MEMORY || code == KC_ERR_SYSTEM || code == KC_ERR_NO_SPACE)
 		return problem;
 	if (kc_error_code_exit(code) == KC_EXIT_NETWORK &&
 	    (code != KC_ERR_SERVER || ++run->n_server_problems == SERVER_PROBLEMS_MAX))

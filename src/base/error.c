@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
@@ -86,6 +87,8 @@ struct kc_error *kc_error_errno(enum kc_error_code code, int errnum, const char 
 	va_end(args);
 	if (!what || asprintf(&message, "%s: %s", what, strerror(errnum)) < 0)
 		return &no_memory;
+	if (code == KC_ERR_SYSTEM && (errnum == ENOSPC || errnum == EDQUOT))
+		code = KC_ERR_NO_SPACE;
 	return error_from_message(code, message);
 }
 

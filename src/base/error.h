@@ -30,6 +30,7 @@ enum kc_exit {
 	X(KC_ERR_NO_MEMORY, "no-memory", KC_EXIT_FAILED, 500, "out of memory")                                     \
 	X(KC_ERR_NOT_FOUND, "not-found", KC_EXIT_FAILED, 404, "not found")                                         \
 	X(KC_ERR_SYSTEM, "system", KC_EXIT_FAILED, 500, "a system call failed")                                    \
+	X(KC_ERR_NO_SPACE, "no-space", KC_EXIT_FAILED, 507, "there is no space left on a disk")                    \
 	X(KC_ERR_USAGE, "usage", KC_EXIT_USAGE, 400, "wrong arguments")                                            \
 	X(KC_ERR_NOTHING, "nothing-to-do", KC_EXIT_NOTHING, 200, "nothing to do")                                  \
 	X(KC_ERR_BUSY, "busy", KC_EXIT_BUSY, 503, "it would be unsafe now")                                        \
@@ -117,7 +118,10 @@ struct kc_error;
 /* A new error; `format` describes what happened to what. Never returns NULL. */
 struct kc_error *kc_error_new(enum kc_error_code code, const char *format, ...)
 	__attribute__((format(printf, 2, 3), returns_nonnull));
-/* The same, followed by ": " and the text of `errnum` (a positive errno value). */
+/*
+ * The same, followed by ": " and the text of `errnum` (a positive errno value). KC_ERR_SYSTEM becomes KC_ERR_NO_SPACE
+ * where that says so.
+ */
 struct kc_error *kc_error_errno(enum kc_error_code code, int errnum, const char *format, ...)
 	__attribute__((format(printf, 3, 4), returns_nonnull));
 /* A broken safety rule of the builder, by its name for `--allow`. */

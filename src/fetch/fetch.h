@@ -50,8 +50,8 @@ struct kc_error *kc_fetch_post(struct kc_ctx *ctx, struct kc_fetch *fetch, const
  * The content of kc_fetch_get() into a file, which is `size` bytes and has that SHA-256 when this returns well. A
  * partial `path` from an earlier run is continued; one that turns out wrong is begun anew, once. Not what was promised:
  * KC_ERR_CORRUPT, KC_ERR_LIMIT, and the file is gone. Others may write in its folder, a link, somebody else's file:
- * KC_ERR_PERMISSION. Disk full: KC_ERR_SYSTEM, and what is there is continued next time. Another run at the same file:
- * KC_ERR_LOCKED. A new file has mode 0600. `what` is for the progress, "downloading K20261123_01", or NULL.
+ * KC_ERR_PERMISSION. Disk full: KC_ERR_NO_SPACE, and what is there is continued next time. Another run at the same
+ * file: KC_ERR_LOCKED. A new file has mode 0600. `what` is for the progress, "downloading K20261123_01", or NULL.
  */
 struct kc_error *kc_fetch_file(struct kc_ctx *ctx, struct kc_fetch *fetch, const char *url, const char *sha256,
 			       uint64_t size, const char *path, const char *what);

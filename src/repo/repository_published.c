@@ -96,8 +96,9 @@ static struct kc_error *settle(struct kc_ctx *ctx, const struct reader *reader, 
 			       struct kc_published *published)
 {
 	kc_autoerror struct kc_error *problem = err;
+	enum kc_error_code code = problem ? kc_error_code(problem) : KC_ERR_NOTHING;
 
-	if (problem && (kc_error_code(problem) == KC_ERR_NO_MEMORY || kc_error_code(problem) == KC_ERR_SYSTEM))
+	if (code == KC_ERR_NO_MEMORY || code == KC_ERR_SYSTEM || code == KC_ERR_NO_SPACE)
 		return kc_steal(problem);
 	if (problem && (kc_error_code(problem) != KC_ERR_NOT_FOUND || published->version))
 		kc_warning(ctx, "what the feed %s shows is damaged (%s): it is made anew", reader->feed,

@@ -33,7 +33,7 @@ def test_full_disk(serve, fetch, tmp_path):
     try:
         (disk / "other").write_bytes(b"here first")
         result = fetch.file(server.url, disk / "content")
-        expect(result, FAILED, f"system: {server.url}: cannot write {disk}/content; what is there is continued next time: "
+        expect(result, FAILED, f"no-space: {server.url}: cannot write {disk}/content; what is there is continued next time: "
                "No space left on device")
         here = (disk / "content").stat().st_size
         assert 100000 < here < 210000 and (disk / "content").read_bytes() == CONTENT[:here]

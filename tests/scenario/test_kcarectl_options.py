@@ -201,8 +201,8 @@ def test_a_disk_that_is_full(host, folder):
                     filler.write(b"x" * 4096)
             except OSError:
                 break
-        expect(host.kcarectl("--check"), COULD_NOT_TELL, "kcarectl: system: ", "No space left on device")
-        expect(host.kcarectl("--update"), 1, "kcarectl: system: ", "No space left on device")
+        expect(host.kcarectl("--check"), COULD_NOT_TELL, "kcarectl: no-space: ", "No space left on device")
+        expect(host.kcarectl("--update"), 1, "kcarectl: no-space: ", "No space left on device")
     assert offered(host) == 2
     before = state_of(host)
     expect(host.kcarectl("--update"), REFUSED, "Downloading updates")

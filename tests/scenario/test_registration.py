@@ -361,7 +361,8 @@ def error(name, status=400):
     (404, b"not here", 8, "is its URL right?"),
     (400, b'{"error":"invalid-key","message":"no"}', 5, "invalid-key: no"),
     (400, b'{"error":"from-the-future","message":"what"}', 8, "from-the-future"),
-    (500, b'{"error":"database","message":"disk full"}', 1, "disk full"),
+    (500, b'{"error":"database","message":"it failed"}', 1, "it failed"),
+    (507, b'{"error":"no-space","message":"disk full"}', 1, "disk full"),
 ])
 def test_strange_answers(portal, host, status, body, code, says):
     with Stranger(lambda path, message: (status, body)) as stranger:

@@ -34,9 +34,9 @@ typedef struct kc_error *kc_db_fn(struct kc_db_conn *conn, void *data);
 struct kc_error *kc_db_read(struct kc_db *db, kc_db_fn *read, void *data);
 /*
  * In the writer's thread, in the order in which they came. `done` is called there after the commit, or with what went
- * wrong: an error of `write` undoes only this one. Disk full, and the like: KC_ERR_DATABASE for the whole group,
- * nothing of it is kept. `done` takes the error over; without a `done`, an error is logged. (Without memory for it,
- * `done` is called at once, in the caller's thread.)
+ * wrong: an error of `write` undoes only this one. Disk full, and the like: KC_ERR_NO_SPACE, KC_ERR_DATABASE for the
+ * whole group, nothing of it is kept. `done` takes the error over; without a `done`, an error is logged. (Without
+ * memory for it, `done` is called at once, in the caller's thread.)
  */
 void kc_db_write(struct kc_db *db, kc_db_fn *write, void (*done)(void *data, struct kc_error *err), void *data);
 /* The same, and waits. Not in HTTP handlers, and never in the writer's thread. */

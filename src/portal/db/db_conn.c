@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One connection to SQLite: how it is set up, and what its errors mean. */
+#include <errno.h>
 #include <string.h>
 
 #include "portal/db/db_internal.h"
@@ -25,6 +26,15 @@ static const char *advice(int rc)
 	}
 }
 
+/* What it says of its shared memory is only that it failed. */
+static bool is_full(const struct kc_db_conn *conn, int rc)
+{
+	bool is_of_system = conn->sqlite && (rc & 0xff) == SQLITE_IOERR;
+	int system_errno = is_of_system ? sqlite3_system_errno(conn->sqlite) : 0;
+
+	return (rc & 0xff) == SQLITE_FULL || system_errno == ENOSPC || system_errno == EDQUOT;
+}
+
 struct kc_error *kc_db_conn_error(const struct kc_db_conn *conn, int rc, const char *what)
 {
 	const char *message = conn->sqlite ? sqlite3_errmsg(conn->sqlite) : sqlite3_errstr(rc);
@@ -32,8 +42,10 @@ struct kc_error *kc_db_conn_error(const struct kc_db_conn *conn, int rc, const c
 
 	if ((rc & 0xff) == SQLITE_NOMEM)
 		return kc_error_no_memory();
-	return kc_error_new(is_corrupt ? KC_ERR_CORRUPT : KC_ERR_DATABASE, "%s: %s: %s%s", conn->path, what, message,
-			    advice(rc));
+	return kc_error_new(is_corrupt		? KC_ERR_CORRUPT
+			    : is_full(conn, rc) ? KC_ERR_NO_SPACE
+						: KC_ERR_DATABASE,
+			    "%s: %s: %s%s", conn->path, what, message, advice(rc));
 }
 
 struct kc_error *kc_db_conn_script(struct kc_db_conn *conn, const char *sql)
