@@ -15,7 +15,7 @@
 
 #define DATA_DIR "/var/lib/eportal"
 
-enum { SETTINGS_MAX = 64 };
+enum { SETTINGS_MAX = 64, DESCRIPTORS_EACH = 3, DESCRIPTORS_OWN = 200 };
 
 struct request {
 	const char *dir;
@@ -121,16 +121,25 @@ static struct kc_error *read_config(struct kc_ctx *ctx, const struct request *re
 	return request->listen ? kc_portal_config_set(config, "--listen", "LISTEN", request->listen) : NULL;
 }
 
-/* Each connection, and each large file that is shown, has a descriptor; what shells give is for programs with
- * select(2). */
-static void take_descriptors(void)
+/*
+ * What shells give is for programs with select(2). A connection has a descriptor, and so has the large file that it is
+ * sent; as many connections again may be told that they are too many. The portal's own files come first.
+ */
+static void take_descriptors(struct kc_ctx *ctx, struct kc_portal_config *config)
 {
 	struct rlimit limit;
+	unsigned most;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max >= (rlim_t)config->connections * DESCRIPTORS_EACH + DESCRIPTORS_OWN)
+		return;
+	most = limit.rlim_max > DESCRIPTORS_OWN ? (unsigned)(limit.rlim_max - DESCRIPTORS_OWN) / DESCRIPTORS_EACH : 0;
+	config->connections = most > 0 ? most : 1;
+	kc_warning(ctx, "CONNECTIONS is %u: there are %llu file descriptors (ulimit -n, LimitNOFILE)",
+		   config->connections, (unsigned long long)limit.rlim_max);
 }
 
 static struct kc_error *serve(struct kc_ctx *ctx, const struct request *request)
@@ -145,7 +154,7 @@ static struct kc_error *serve(struct kc_ctx *ctx, const struct request *request)
 					       : KC_LOG_INFO,
 			   config.log_json);
 	kc_portal_prepare_signals();
-	take_descriptors();
+	take_descriptors(ctx, &config);
 	KC_TRY(kc_portal_start(ctx, request->dir, &config, &portal));
 	notify_systemd(ctx, "READY=1");
 	KC_TRY(kc_portal_run(portal));
