@@ -62,6 +62,13 @@ class Victim(Portal):
         self.start()
         self.settle()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.end()
+
     def knife(self, number):
         self.number = number
         return [self.template.folder / "kill_at", "-d", "-a", self.armed, str(number)]
@@ -182,25 +189,22 @@ def words(template, call):
 
 def states_of(template, folder, call):
     """All in which a killed portal may leave it, and how many points there are."""
-    portal = Victim(template, folder / "count")
-    portal.start_killed_at(NEVER)
-    states = [portal.state()]
-    for half in call.halves:
-        portal.must(*words(template, half))
-        states.append(portal.state())
-    begin = portal.n_changes()
-    portal.must(*words(template, call.words))
-    states.append(portal.state())
-    portal.end()
-    return states, portal.n_changes() - begin
+    with Victim(template, folder / "count") as portal:
+        portal.start_killed_at(NEVER)
+        states = [portal.state()]
+        for half in call.halves:
+            portal.must(*words(template, half))
+            states.append(portal.state())
+        begin = portal.n_changes()
+        portal.must(*words(template, call.words))
+        return states + [portal.state()], portal.n_changes() - begin
 
 
-def shoot(template, folder, call, number, states):
+def shoot(portal, call, number, states):
     """True: it was killed."""
-    portal, when = Victim(template, folder), f"{call.words} killed at {number}"
-    versions = portal.versions()
+    when, versions, asked = f"{call.words} killed at {number}", portal.versions(), words(portal.template, call.words)
     portal.start_killed_at(number)
-    result = portal.kc(*words(template, call.words))
+    result = portal.kc(*asked)
     was_killed = portal.end()
     assert result.code == DONE or was_killed and result.code == NETWORK, f"{when}: {result}"
     portal.check(when)
@@ -208,13 +212,12 @@ def shoot(template, folder, call, number, states):
     portal.start_again()
     state = portal.state()
     assert state in (states if result.code else states[-1:]), f"{when}, with exit code {result.code}: {state}"
-    repeated = portal.kc(*words(template, call.words))
+    repeated = portal.kc(*asked)
     assert repeated.code in (DONE, NOTHING), f"{when}, then {repeated}"
     assert portal.state() == states[-1], f"{when}: not as wanted when it was repeated"
     assert portal.stop() == 0 and not portal.leftovers(), f"{when}: {portal.leftovers()}"
     portal.check(f"{when}, in the end")
     assert all(version >= versions.get(feed, 0) for feed, version in portal.versions().items()), when
-    shutil.rmtree(folder)
     return was_killed
 
 
@@ -222,17 +225,25 @@ def points(n_all, long):
     return range(1, n_all + 1) if long else sorted({1 + i * (n_all - 1) // (POINTS - 1) for i in range(POINTS)})
 
 
-def shoot_all(shot, numbers):
+def shoot_all(make, shot, numbers):
+    """`make` makes a portal in a folder, which is removed when all went well; `shot` tells whether it was killed."""
+    def one(number):
+        with make(number) as portal:
+            was_killed = shot(portal, number)
+        shutil.rmtree(portal.folder)
+        return was_killed
+
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(shot, numbers))
+        shots = list(pool.map(one, numbers))
+    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_killed_in_a_call(template, tmp_path, name, long):
     states, n_all = states_of(template, tmp_path, CALLS[name])
     assert n_all > 10, "a call changes files"
-    shots = shoot_all(lambda n: shoot(template, tmp_path / str(n), CALLS[name], n, states), points(n_all, long))
-    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
+    shoot_all(lambda n: Victim(template, tmp_path / str(n)), lambda portal, n: shoot(portal, CALLS[name], n, states),
+              points(n_all, long))
 
 
 # -------------------------------------------------------------------------------------------------------------- what hosts do
@@ -272,9 +283,8 @@ class Hosts:
             pass
 
 
-def shoot_checkins(template, folder, number):
-    portal, when = Victim(template, folder), f"check-ins killed at {number}"
-    hosts = Hosts(portal)
+def shoot_checkins(portal, number):
+    when, hosts = f"check-ins killed at {number}", Hosts(portal)
     portal.start_killed_at(number)
     hosts.until_it_is_killed()
     was_killed = portal.end()
@@ -288,31 +298,31 @@ def shoot_checkins(template, folder, number):
     assert len(portal.get("/admin/api/servers?limit=100")) == 2 + 3, when
     assert portal.stop() == 0
     portal.check(f"{when}, in the end")
-    shutil.rmtree(folder)
     return was_killed
 
 
 def test_killed_while_hosts_check_in(template, tmp_path, long):
-    portal = Victim(template, tmp_path / "count")
-    portal.start_killed_at(NEVER)
-    Hosts(portal).all()
-    portal.end()
-    assert portal.n_changes() >= 12, "each of them is written before it is answered"
-    shots = shoot_all(lambda n: shoot_checkins(template, tmp_path / str(n), n), points(portal.n_changes(), long))
-    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
+    with Victim(template, tmp_path / "count") as portal:
+        portal.start_killed_at(NEVER)
+        Hosts(portal).all()
+    assert portal.n_changes() >= 9, "each of them is written before it is answered"
+    shoot_all(lambda n: Victim(template, tmp_path / str(n)), shoot_checkins, points(portal.n_changes(), long))
 
 
 # ----------------------------------------------------------------------------------------------------------- what it does itself
 
 class Starter(Victim):
-    """Killed while it starts."""
+    """Killed while it starts; is_over(): it has done what it does then."""
 
-    def start_to_the_end(self, number, is_over):
-        """True: it was killed. Until `is_over`, if it is not."""
+    def is_over(self):
+        raise NotImplementedError
+
+    def start_to_the_end(self, number):
+        """True: it was killed. Until is_over(), if it is not."""
         self.armed.touch()
         self.prefix = self.knife(number)
         self.launch()
-        lab.wait_until(lambda: self.process.poll() is not None or is_over(self), 120, "it is killed, or done")
+        lab.wait_until(lambda: self.process.poll() is not None or self.is_over(), 120, "it is killed, or done")
         return self.end()
 
     def count(self, query):
@@ -351,24 +361,20 @@ class Old(Starter):
                 and all(version > self.before[feed] for feed, version in self.versions().items()))
 
 
-def shoot_start(kind, template, folder, number):
-    portal, when = kind(template, folder), f"a {kind.__name__} one killed at {number}"
-    seen = portal.seen()
-    was_killed = portal.start_to_the_end(number, kind.is_over)
+def shoot_start(portal, number):
+    when, seen = f"a {type(portal).__name__} one killed at {number}", portal.seen()
+    was_killed = portal.start_to_the_end(number)
     portal.check(when)
     assert portal.seen() == seen, when
     portal.start_again()
     lab.wait_until(portal.is_over, 120, f"{when}: the next start completes it")
     assert portal.seen() == seen and portal.stop() == 0 and not portal.leftovers(), when
     portal.check(f"{when}, in the end")
-    shutil.rmtree(folder)
     return was_killed
 
 
 @pytest.mark.parametrize("kind", [New, Old])
 def test_killed_at_the_start(template, tmp_path, kind, long):
-    portal = kind(template, tmp_path / "count")
-    assert not portal.is_over() and not portal.start_to_the_end(NEVER, kind.is_over)
-    n_all = portal.n_changes()
-    shots = shoot_all(lambda n: shoot_start(kind, template, tmp_path / str(n), n), points(n_all, long))
-    assert shots[0] and sum(shots) >= len(shots) // 2, "most come before the end"
+    with kind(template, tmp_path / "count") as portal:
+        assert not portal.is_over() and not portal.start_to_the_end(NEVER)
+    shoot_all(lambda n: kind(template, tmp_path / str(n)), shoot_start, points(portal.n_changes(), long))
