@@ -27,9 +27,11 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone: not beside other tests, for it measures or wants all processors")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Two files at a time: what takes longest is not begun last."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    too_long = [] if config.getoption("--long") else [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=too_long)
+    items[:] = sorted((item for item in items if item not in too_long), key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

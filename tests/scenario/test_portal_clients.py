@@ -179,10 +179,8 @@ def test_slow_ones_are_in_nobodys_way(portal, host):
 
 
 @pytest.mark.long
-def test_slow_ones_are_hung_up_on(portal, long):
+def test_slow_ones_are_hung_up_on(portal):
     """eportald(8): 30 seconds of silence, or a minute and less than a byte each millisecond."""
-    if not long:
-        pytest.skip("only with --long")
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
         sleepers = [stack.enter_context(portal.connect()) for said, _ in slow_ones(portal)]
