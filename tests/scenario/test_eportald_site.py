@@ -151,6 +151,7 @@ def test_nginx_serves_the_files(behind):
         status, headers, _ = front.curl(f"/{name}", "--head")
         forever = "immutable" in headers["cache-control"]
         assert status == 200 and forever == bool(re.match(r"blobs/|feeds/[^/]+/metadata/\d", name)), (name, headers)
+    assert front.curl("/index.html")[1]["content-security-policy"].startswith("default-src 'none';")
     assert front.curl("/nothing")[0] == 404
     assert front.curl("/.hidden")[0] == 404
     # and the portal itself none

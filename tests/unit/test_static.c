@@ -137,6 +137,10 @@ static void test_types_and_caches(void **state)
 		assert_header(site, what, "Content-Type", expected[i].type);
 		assert_header(site, what, "Cache-Control", expected[i].cache);
 	}
+	assert_header(site, "GET /blobs/01/0123.kpatch", "Content-Security-Policy", "");
+	assert_header(site, "GET /index/index.html", "Content-Security-Policy",
+		      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+		      "frame-ancestors 'none'");
 	/* one that may come tomorrow */
 	assert_header(site, "GET /feeds/main/metadata/2.root.json", "Cache-Control", "no-store");
 }

@@ -148,15 +148,28 @@ static const char *content_type(const char *path)
 
 /* ---- answers ---- */
 
+/*
+ * Pages speak of patches in the words of their authors, and have the origin of the API, to which a browser that knows a
+ * password sends it: nothing in them may run, whatever is wrong with how they were made.
+ */
+#define PAGE_POLICY \
+	"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 static struct kc_http_answer answer_of(const struct kc_http_file *file, unsigned status)
 {
-	return (struct kc_http_answer){
+	struct kc_http_answer answer = {
 		.status = status,
 		.content_type = content_type(file->path),
 		.headers = { { "ETag", file->etag },
 			     { "Cache-Control", file->is_forever ? "public, max-age=31536000, immutable" : "no-cache" },
 			     { "Accept-Ranges", "bytes" } },
 	};
+
+	if (!strncmp(answer.content_type, "text/html", 9) || !strncmp(answer.content_type, "image/svg", 9)) {
+		answer.headers[3][0] = "Content-Security-Policy";
+		answer.headers[3][1] = PAGE_POLICY;
+	}
+	return answer;
 }
 
 static struct kc_error *prepare_small(struct kc_http_file *file, int fd)
@@ -262,9 +275,11 @@ static void reply_range(struct kc_http_request *request, int dir, const struct k
 	unsigned long long file_size = (unsigned long long)file->stat.st_size;
 	struct stat stat_opened;
 	char content_range[80];
+	size_t last;
 
-	answer.headers[3][0] = "Content-Range";
-	answer.headers[3][1] = content_range;
+	last = answer.headers[3][0] ? 4 : 3;
+	answer.headers[last][0] = "Content-Range";
+	answer.headers[last][1] = content_range;
 	if (range == KC_HTTP_RANGE_OUTSIDE) {
 		answer.content_type = "text/plain";
 		answer.headers[1][1] = "no-store";
