@@ -16,149 +16,7 @@
 #include "portal/api/api.h"
 #include "portal/api/lookup.h"
 #include "portal/backup.h"
-#include "portal/db/users.h"
-#include "portal/http/address.h"
 #include "portal/upkeep.h"
-#include "sign/password.h"
-
-/* ---- init ---- */
-
-/* Repository and archives are shown to web servers; whatever else is below DATA is the portal's own. */
-static struct kc_error *make_dir(const char *dir, const char *name, mode_t mode)
-{
-	kc_autofree char *path = name ? kc_path_join(dir, name) : strdup(dir);
-	int err;
-
-	if (!path)
-		return kc_error_no_memory();
-	err = kc_dir_make(path, mode);
-	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", path) : NULL;
-}
-
-static struct kc_error *check_empty(const char *path)
-{
-	kc_autoclosedir DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	if (!dir)
-		return errno == ENOENT ? NULL : kc_error_errno(KC_ERR_SYSTEM, errno, "cannot look into %s", path);
-	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-			return kc_error_new(KC_ERR_REFUSED, "%s is not empty: a portal needs a folder of its own",
-					    path);
-	return NULL;
-}
-
-static struct kc_error *add_admin(struct kc_db_conn *conn, void *data)
-{
-	return kc_users_add(conn, data);
-}
-
-static struct kc_error *make_database(struct kc_ctx *ctx, const char *dir, const char *password)
-{
-	kc_autofree char *path = kc_path_join(dir, "portal.db");
-	kc_autodb struct kc_db *db = NULL;
-	char text[KC_PASSWORD_TEXT_SIZE];
-	struct kc_user admin = {
-		.name = (char *)"admin", .note = (char *)"", .password = text, .is_admin = true, .created = time(NULL)
-	};
-
-	if (!path)
-		return kc_error_no_memory();
-	KC_TRY(kc_db_open(ctx, path, &db));
-	if (!password)
-		return NULL;
-	KC_TRY(kc_password_hash(password, text));
-	return kc_db_write_wait(db, add_admin, &admin);
-}
-
-/* Hosts may ask for the prefix "test" from the first day on: the newest, and whatever the other feeds have. */
-static struct kc_error *add_test_feed(struct kc_ctx *ctx, const char *path)
-{
-	static char name[] = "test", note[] = "before others have it";
-	const struct kc_feed_info info = { .name = name, .note = note, .channel = name, .auto_update = true };
-	kc_autorepository struct kc_repository *repository = NULL;
-
-	KC_TRY(kc_repository_open(ctx, path, &repository));
-	return kc_repository_feed_add(ctx, repository, &info, NULL);
-}
-
-static struct kc_error *write_config(const char *dir, const char *listen)
-{
-	kc_autofree char *path = kc_path_join(dir, "config");
-	kc_autobuf struct kc_buf text = { 0 };
-	int err;
-
-	kc_buf_printf(&text,
-		      "# Read when eportald starts; eportald(8) lists all keys.\n\n"
-		      "# Where hosts ask. Without TLS only behind a web server: https://portal.example.org\n"
-		      "LISTEN=%s\n"
-		      "#TLS_CERTIFICATE=/etc/ssl/eportal/cert.pem\n"
-		      "#TLS_KEY=/etc/ssl/eportal/key.pem\n"
-		      "#TRUSTED_PROXIES=127.0.0.1\n\n"
-		      "# Another repository that this one follows, and the root that it is verified with.\n"
-		      "#UPSTREAM=https://patches.example.org\n"
-		      "#UPSTREAM_ROOT=/etc/eportal/upstream-root.json\n",
-		      listen);
-	if (!path || text.failed)
-		return kc_error_no_memory();
-	err = kc_file_write_atomic(path, text.data, text.size, 0600);
-	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot write %s", path) : NULL;
-}
-
-/* Nothing is in the way of the next try. The folder was empty. */
-static void undo_init(const char *dir, bool is_new)
-{
-	static const char *const names[] = { "config", "portal.db", "portal.db-lock", "portal.db-shm",
-					     "portal.db-wal" };
-	kc_autofree char *repository = kc_path_join(dir, "repository");
-
-	if (repository)
-		kc_tree_remove(repository);
-	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++) {
-		kc_autofree char *path = kc_path_join(dir, names[i]);
-
-		if (path)
-			unlink(path);
-	}
-	if (is_new)
-		rmdir(dir);
-}
-
-struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init)
-{
-	kc_autofree char *repository = kc_path_join(dir, "repository");
-	const char *listen = init->listen ? init->listen : KC_PORTAL_LISTEN;
-	const struct kc_repository_options options = {
-		.keys_dir = init->keys_dir,
-		.apart_from = dir,
-		.passphrase = init->passphrase,
-		.authors = init->authors,
-	};
-	struct sockaddr_storage address;
-	struct kc_error *err;
-	socklen_t size;
-	bool is_new;
-
-	if (!repository)
-		return kc_error_no_memory();
-	KC_TRY(kc_listen_parse(listen, &address, &size));
-	KC_TRY(check_empty(dir));
-	is_new = access(dir, F_OK) < 0;
-	err = make_dir(dir, NULL, 0755);
-	if (!err)
-		err = write_config(dir, listen);
-	if (!err)
-		err = make_database(ctx, dir, init->admin_password);
-	/* last: it takes its keys back when it fails */
-	if (!err)
-		err = kc_repository_init(ctx, repository, &options);
-	if (!err)
-		err = add_test_feed(ctx, repository);
-	if (err)
-		undo_init(dir, is_new);
-	return err;
-}
 
 /* ---- requests ---- */
 
@@ -206,6 +64,18 @@ static struct kc_error *lock_dir(struct kc_portal *portal)
 	if (flock(portal->lock, LOCK_EX | LOCK_NB) < 0)
 		return kc_error_new(KC_ERR_LOCKED, "another eportald is at work in %s", portal->dir);
 	return NULL;
+}
+
+/* Repository and archives are shown to web servers; whatever else is below DATA is the portal's own. */
+static struct kc_error *make_dir(const char *dir, const char *name, mode_t mode)
+{
+	kc_autofree char *path = name ? kc_path_join(dir, name) : strdup(dir);
+	int err;
+
+	if (!path)
+		return kc_error_no_memory();
+	err = kc_dir_make(path, mode);
+	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", path) : NULL;
 }
 
 /* What was on its way when the portal ended is of no use. */
@@ -270,6 +140,10 @@ static struct kc_error *start(struct kc_portal *portal)
 
 	if (!public)
 		return kc_error_no_memory();
+	if (kc_portal_is_unfinished(portal->dir))
+		return kc_error_new(KC_ERR_INPUT,
+				    "'kc.eportal init %s' was cut off: it begins anew when it is repeated",
+				    portal->dir);
 	KC_TRY(lock_dir(portal));
 	KC_TRY(open_database(portal));
 	KC_TRY(make_folders(portal));

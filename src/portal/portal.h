@@ -60,6 +60,8 @@ struct kc_portal_init {
 	const char *listen;	    /* LISTEN of the configuration; NULL: KC_PORTAL_LISTEN */
 };
 struct kc_error *kc_portal_init(struct kc_ctx *ctx, const char *dir, const struct kc_portal_init *init);
+/* It was cut off. When it is repeated it begins anew. */
+bool kc_portal_is_unfinished(const char *dir);
 
 /* Before any thread is made: signals are for kc_portal_run(). */
 void kc_portal_prepare_signals(void);

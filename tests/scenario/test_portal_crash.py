@@ -17,7 +17,7 @@ import pytest
 
 import lab
 import publishing
-from lab import DONE, NETWORK, NOTHING, children_of
+from lab import DONE, INPUT, NETWORK, NOTHING, children_of
 from portal import Portal
 from publishing import clock, kernel_patch
 from test_repository import K1, K2, metadata, shown
@@ -378,3 +378,34 @@ def test_killed_at_the_start(template, tmp_path, kind, long):
     with kind(template, tmp_path / "count") as portal:
         assert not portal.is_over() and not portal.start_to_the_end(NEVER)
     shoot_all(lambda n: kind(template, tmp_path / str(n)), shoot_start, points(portal.n_changes(), long))
+
+
+def shoot_init(template, folder, number):
+    """False: it came to its end before."""
+    def init(*prefix):
+        return publishing.run(template.build, "kc.eportal", "init", folder / "data", "--keys", folder / "keys", "--no-passphrase",
+                              "--no-admin", prefix=prefix, env={"ASAN_OPTIONS": "detect_leaks=0"})  # not while it is traced
+
+    folder.mkdir()
+    when, killed = f"init killed at {number}", init(template.folder / "kill_at", "-d", str(number))
+    if killed.code == DONE:
+        return False
+    started = publishing.run(template.build, "eportald", "--foreground", "--data", folder / "data")
+    assert started.code == INPUT and f"'kc.eportal init {folder}/data'" in started.err, f"{when}: {started}"
+    again = init()
+    if again.code != DONE:  # it is the operator who removes keys
+        assert "root.key exists already" in again.err, f"{when}: {again}"
+        shutil.rmtree(folder / "keys")
+        again = init()
+    assert again.code == DONE and not (folder / "data/unfinished").exists(), f"{when}: {again}"
+    verified = publishing.run(template.build, "kcare-repo", "verify", folder / "data/repository")
+    assert verified.code == DONE and "all good" in verified.out, f"{when}: {verified}"
+    shutil.rmtree(folder)
+    return True
+
+
+def test_killed_while_it_is_made(template, tmp_path, long):
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        numbers = range(1, 400) if long else range(1, 400, 25)
+        was_killed = list(pool.map(lambda n: shoot_init(template, tmp_path / str(n), n), numbers))
+    assert was_killed[0] and not was_killed[-1]
