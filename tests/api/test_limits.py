@@ -82,6 +82,7 @@ def too_many_connections(api):
         for _ in range(10):
             connection = stack.enter_context(contextlib.closing(http.client.HTTPConnection("127.0.0.1", api.portal.port, timeout=60)))
             connection.connect()
+        lab.wait_until(lambda: api.send("GET", "/healthz").status == 503, 60, "all of them are taken")
         answer = api.send("GET", "/healthz")
     assert 5 <= int(answer.headers["Retry-After"]) <= 20
     return answer, 503, "busy"
@@ -96,6 +97,11 @@ def test_a_body_in_pieces_that_grows_too_large(api):
                            headers={"Transfer-Encoding": "chunked", "X-Forwarded-For": api.address})
         answer = connection.getresponse()
         assert answer.status == 413 and json.loads(answer.read())["error"] == "over-limit"
+
+
+def test_a_query_of_many_parameters(api):
+    answer = api.ask("listPatchsets", {"distro": ["debian12"] * 290 + ["x"] * 10})
+    assert answer.status == 200, answer
 
 
 def test_another_program_at_work(api):

@@ -16,7 +16,7 @@ FUZZ_SECONDS = os.environ.get("KCARE_FUZZ_SECONDS", "120")
 TARGETS = sorted(path.stem for path in (TOP / "tests/fuzz").glob("fuzz_*.c"))
 
 
-def setup(folder, *options, **environment):
+def compiled(folder, *options, **environment):
     """Configures (once) and compiles a build folder of its own."""
     env = dict(os.environ, **environment)
     if not (folder / "build.ninja").exists():
@@ -27,7 +27,7 @@ def setup(folder, *options, **environment):
 
 @pytest.fixture(scope="session")
 def fuzzers():
-    return setup(TOP / "build/fuzz", "-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", CC="clang")
+    return compiled(TOP / "build/fuzz", "-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", CC="clang")
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -45,7 +45,7 @@ def test_no_input_makes_it_crash(fuzzers, name, tmp_path):
 
 def test_server_and_patcher_under_thread_sanitizer():
     """The scenarios of the server and of a busy process, with programs built for ThreadSanitizer."""
-    folder = setup(TOP / "build/tsan", "-Db_sanitize=thread", "-Db_lundef=false")
+    folder = compiled(TOP / "build/tsan", "-Db_sanitize=thread", "-Db_lundef=false")
     env = dict(os.environ, KCARE_BUILD_DIR=str(folder), TSAN_OPTIONS="halt_on_error=1 exitcode=66")
     suites = [TOP / "tests/scenario" / name for name in ("test_server.py", "test_busy.py")]
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites], cwd=TOP, env=env,

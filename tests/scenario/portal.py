@@ -73,7 +73,7 @@ class Portal:
     def launch(self, listen="127.0.0.1:0"):
         """Only begins. Returns where in its log."""
         self.log = (self.folder / "log").open("a")
-        at = self.log.tell()
+        at = len(self.said())
         settings = [word for key, value in self.configuration.items() for word in ("--set", f"{key}={value}")]
         settings += ["--listen", listen] if listen else []
         self.process = subprocess.Popen([*self.prefix, self.program(), "--foreground", "--data", self.data, *settings],

@@ -9,8 +9,9 @@
  * Limits: 16 KiB of headers, a body as the route says, few large bodies and answers in memory at a time, 30 s without
  * progress, one minute for the headers, 1 kB/s for a body or an answer that takes longer, connections in all and per
  * address (behind a trusted proxy: requests at a time, by the address that it names). What is over a limit gets 413,
- * 431, 429 or 503; what is far over it, or too slow, is cut off. Requests that are not HTTP at all are answered by
- * libmicrohttpd, with its own text.
+ * 431, 429 or 503; what is far over it, or too slow, is cut off, and so is who names some 400 headers and parameters of
+ * a query: libmicrohttpd has no memory for them, and none for an answer. Requests that are not HTTP at all are answered
+ * by libmicrohttpd, with its own text.
  */
 #ifndef KC_PORTAL_HTTP_SERVER_H
 #define KC_PORTAL_HTTP_SERVER_H
