@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import http.client
 import json
+import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -64,7 +66,21 @@ def our_fault(api):
         reports.unlink()
 
 
-CASES = {400: bad_framing, 404: no_path, 405: no_method, 413: body_of_a_get, 429: too_many_at_once, 431: large_headers, 500: our_fault}
+def no_space(api):
+    """The folder of reports is on a disk of its own, which is small."""
+    reports = api.portal.data / "reports"
+    reports.mkdir(mode=0o700, exist_ok=True)
+    if os.getuid():
+        pytest.skip("a disk of its own needs root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", reports], check=True)
+    try:
+        return api.ask("agentDoctor", cases.VALUES["agentDoctor"](api) | {"report": "x" * 200_000}, everywhere=True), "no-space"
+    finally:
+        subprocess.run(["umount", reports], check=True)
+
+
+CASES = {400: bad_framing, 404: no_path, 405: no_method, 413: body_of_a_get, 429: too_many_at_once, 431: large_headers, 500: our_fault,
+         507: no_space}
 
 
 @pytest.mark.parametrize("status", CONTRACT.everywhere)
