@@ -217,7 +217,6 @@ static bool may_hold(struct kc_http_request *request, uint64_t size)
 void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answer)
 {
 	kc_autoprepared struct kc_http_prepared *prepared = NULL;
-	kc_autoerror struct kc_error *err = NULL;
 
 	if (answer->fd <= 0 && !may_hold(request, answer->body.size)) {
 		kc_buf_free(&answer->body);
@@ -225,7 +224,7 @@ void kc_http_reply(struct kc_http_request *request, struct kc_http_answer *answe
 		kc_http_reply_error(request, kc_error_new(KC_ERR_BUSY, "too many large answers are on their way"));
 		return;
 	}
-	err = kc_http_prepare(answer, &prepared);
+	kc_error_free(kc_http_prepare(answer, &prepared));
 	kc_http_reply_prepared(request, prepared ? prepared : request->server->no_memory);
 }
 
