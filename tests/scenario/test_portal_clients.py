@@ -18,7 +18,7 @@ from publishing import kernel_patch
 from test_eportald import make_certificate, make_host
 
 FIRST, SECOND = "K20261101_01", "K20261102_01"
-KEPT_MB = 200  # of which much is what AddressSanitizer keeps
+KEPT_MB = 120  # of which much is what AddressSanitizer keeps
 CHECKIN = "/admin/api/kcare/checkin"
 
 

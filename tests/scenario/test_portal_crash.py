@@ -86,7 +86,7 @@ class Victim(Portal):
         return self.n_changes() >= self.number
 
     def n_changes(self):
-        return self.armed.stat().st_size
+        return self.armed.stat().st_size if self.armed.exists() else 0
 
     # ----------------------------------------------------------------------------------------------------- what there is
 
@@ -168,7 +168,6 @@ class Call:
     """`halves`: calls that, made one after the other, lead from before to after as this one does; each may be where it ended."""
     words: tuple
     halves: tuple = ()
-    over: str = ""  # what the call says when it was completed already, and is an error
 
 
 CALLS = {
