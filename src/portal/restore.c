@@ -356,7 +356,7 @@ struct kc_error *kc_backup_restore(struct kc_portal *portal, const char *path, u
 {
 	kc_autofree char *db = NULL;
 	struct kc_error *err;
-	struct mark mark;
+	struct mark mark = { 0 };
 
 	KC_TRY(find_database(path, what, &db));
 	KC_TRY(check(portal, path, what));

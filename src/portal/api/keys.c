@@ -131,7 +131,7 @@ static struct kc_error *read_ends(struct kc_work *work, struct key_work *own)
 static struct kc_error *read_texts(struct kc_work *work, struct key_work *own)
 {
 	struct kc_activation_key *key = &own->key;
-	int64_t day;
+	int64_t day = 0;
 
 	KC_TRY(kc_args_text(&work->args, "note", KC_ARGS_TEXT_MAX, (const char **)&key->note));
 	KC_TRY(kc_args_text(&work->args, "feed", KC_ARGS_TEXT_MAX, (const char **)&key->feed));
@@ -168,7 +168,7 @@ static struct kc_error *prepare_put(struct kc_work *work)
 	if (!own->key.key)
 		return kc_error_no_memory();
 	if (name && *name)
-		strcpy(own->key.key, name);
+		snprintf(own->key.key, KC_ARGS_TEXT_MAX + 1, "%s", name);
 	else if (kc_random_name(own->key.key, KC_ACTIVATION_KEY_SIZE - 1))
 		return kc_error_new(KC_ERR_SYSTEM, "there is no randomness for a key");
 	return kc_work_set(&work->object, "%s", own->key.key);
