@@ -50,11 +50,12 @@ static struct kc_error *register_until_it_works(struct kc_ctx *ctx, const struct
 }
 
 static struct kc_error *register_host(struct kc_ctx *ctx, const struct kcarectl_request *request,
-				      const struct kc_config *config)
+				      struct kc_config *config)
 {
 	KC_TRY(request->autoretry ? register_until_it_works(ctx, config, request->path)
 				  : kc_portal_register(ctx, config, request->path));
 	puts("Server Registered");
+	KC_TRY(kc_config_use_terms(ctx, config)); /* the key may name a feed */
 	kc_checkin_unlocked(ctx, config, KC_CHECKIN_PERIODIC);
 	return NULL;
 }

@@ -242,6 +242,7 @@ def test_the_feed_of_the_key(portal, key, host):
     portal.must("key", "-c", "--feed", "test", key)
     assert host.kcarectl("--check").code == 1, "main has nothing"
     host.kcarectl("--register", key)
+    assert servers(portal)[systemid(host)["server_id"]]["feed"] == "test"
     assert "level 1" in host.kcarectl("--check").out
     # a choice of the host itself is never overridden
     host.configure(PREFIX="main")
