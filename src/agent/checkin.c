@@ -211,6 +211,20 @@ static bool has_failed(const struct kc_run_end *end)
 	return end->err && kc_error_code(end->err) != KC_ERR_NOTHING && kc_error_code(end->err) != KC_ERR_CONTAINER;
 }
 
+/* For one who reads lists: a text of several lines becomes one of one line. */
+static void join_lines(char *text)
+{
+	char *to = text;
+
+	for (const char *at = text; *at; at++) {
+		bool is_end = *at == '\n';
+
+		*to++ = is_end ? ' ' : *at;
+		at += is_end ? strspn(at + 1, " ") : 0;
+	}
+	*to = '\0';
+}
+
 static struct kc_error *error_text(const struct kc_run_end *end, char **text)
 {
 	kc_autofree char *whole = NULL;
@@ -222,6 +236,7 @@ static struct kc_error *error_text(const struct kc_run_end *end, char **text)
 		whole = NULL;
 		return kc_error_no_memory();
 	}
+	join_lines(whole);
 	*text = kc_plain_text(whole, KC_PROTO_ERROR_MAX);
 	return *text ? NULL : kc_error_no_memory();
 }

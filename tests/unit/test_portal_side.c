@@ -220,7 +220,7 @@ static char *remembered(enum kc_run_kind kind)
 static void ends_of_runs_are_remembered(void **state)
 {
 	struct agent_host *host = *state;
-	kc_autoerror struct kc_error *err = kc_error_new(KC_ERR_NETWORK, "no\nroute");
+	kc_autoerror struct kc_error *err = kc_error_new(KC_ERR_NETWORK, "no\n  route");
 	kc_autoerror struct kc_error *nothing = kc_error_new(KC_ERR_NOTHING, "none");
 	kc_autoerror struct kc_error *container = kc_error_new(KC_ERR_CONTAINER, "ask its host");
 	struct kc_run_end end = { .kind = KC_RUN_KERNEL, .err = err };
@@ -234,7 +234,7 @@ static void ends_of_runs_are_remembered(void **state)
 
 		assert_null(userspace);
 		if (!i)
-			assert_string_equal(kernel, "network: no?route");
+			assert_string_equal(kernel, "network: no route");
 		else
 			assert_null(kernel);
 		end.err = i ? container : nothing;
@@ -246,7 +246,7 @@ static void ends_of_runs_are_remembered(void **state)
 		kc_autofree char *kernel = remembered(KC_RUN_KERNEL), *userspace = remembered(KC_RUN_USERSPACE);
 
 		assert_null(kernel);
-		assert_string_equal(userspace, "network: no?route");
+		assert_string_equal(userspace, "network: no route");
 	}
 	assert_int_equal(host->log.size, 0);
 }
