@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -20,11 +21,12 @@ import publishing
 PASSWORD = "correct horse battery staple"
 
 
-def make_certificate(folder, name):
-    """cert.pem and key.pem in `folder`: ECDSA, signed by itself."""
+def make_certificate(folder, name, *addresses):
+    """cert.pem and key.pem in `folder`: ECDSA, signed by itself; for the name, 127.0.0.1 and these addresses."""
     folder.mkdir(exist_ok=True)
+    names = ",".join([f"DNS:{name}", *(f"IP:{address}" for address in ("127.0.0.1", *addresses))])
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}", "-keyout", folder / "key.pem",
                     "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
 
 
@@ -108,8 +110,12 @@ class Portal:
     # ------------------------------------------------------------------------------------------------------ asking it
 
     @property
+    def certificate(self):
+        return self.configuration.get("TLS_CERTIFICATE")
+
+    @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}"
 
     def kc(self, *args, **options):
         """kc.eportal."""
@@ -130,7 +136,8 @@ class Portal:
             request.add_header("Content-Type", content_type)
         if user:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        trusted = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusted))
         try:
             with opener.open(request, timeout=60) as answer:
                 return Answer(answer.status, answer.headers, answer.read().decode())

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is outside of a guest with `network = true`: a publisher, its web server, and a host with a process of its own.
+"""What is outside of a guest with `network = true`: a publisher and its web server, or a portal, and a host with a process of
+its own.
 
 The test in the guest says what happens next (guest/outside.py): a method's name and its arguments go to the conductor by HTTP,
 and what the method gave comes back. Runs in the process of tests/vm/run; the harness is that of tests/scenario.
 """
+import contextlib
 import dataclasses
 import http.server
 import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,13 +26,37 @@ import cms  # noqa: E402 (the path comes first)
 import hosts  # noqa: E402
 import lab  # noqa: E402
 import packages  # noqa: E402
+import portal  # noqa: E402
 import publishing  # noqa: E402
 import web  # noqa: E402
 
 ADDRESS_INSIDE = "10.0.2.2"  # this host, as guests see it: machine.NETWORK
-COMMANDS = ("begin", "kernel_patchset", "user_patchset", "repo",
+COMMANDS = ("begin", "begin_portal", "kernel_patchset", "user_patchset", "repo",
+            "portal", "portal_api", "portal_events", "portal_certificate",
             "start_server", "kill_server", "pause_server", "resume_server", "requests",
             "start_host", "configure_host", "host", "host_cvelist", "ask_host")
+EVENTS = ("periodic", "before", "after", "later", "failed")  # as the portal counts them: src/proto/proto.h
+
+
+class SitePortal(portal.Portal):
+    """With TLS of its own; in the place of both a publisher and its web server."""
+
+    def __init__(self, build, folder, author, port):
+        tls = folder / "tls"
+        folder.mkdir()
+        portal.make_certificate(tls, "portal", ADDRESS_INSIDE)
+        super().__init__(build, folder, author, TLS_CERTIFICATE=tls / "cert.pem", TLS_KEY=tls / "key.pem")
+        self.listen = f"127.0.0.1:{port}"
+
+    patchset = portal.Portal.archive
+
+    def start(self):  # pylint: disable=arguments-differ
+        return super().start(self.listen)
+
+    def stop(self):  # pylint: disable=arguments-differ
+        """Dies at once."""
+        if self.process and self.process.poll() is None:
+            super().stop(signal.SIGKILL)
 
 
 class Conductor:
@@ -93,15 +120,30 @@ class Conductor:
 
     def begin(self):
         """A new repository, with the feed main, behind the same address; gives that and the root that hosts begin with."""
-        self.turn += 1
-        self.end_host()
-        work = self.folder / str(self.turn)
-        work.mkdir()
+        work = self.next_turn()
         self.publisher = publishing.Publisher(self.build, work, self.author)
-        if self.web:
-            self.web.stop()
         self.web = web.Web(self.publisher.public, work / "web", self.port).start()
         return {"server": f"http://{ADDRESS_INSIDE}:{self.port}", "root": self.publisher.root_json.read_text()}
+
+    def begin_portal(self):
+        """A new portal instead."""
+        self.publisher = SitePortal(self.build, self.next_turn() / "portal", self.author, self.port)
+        self.web = self.publisher.start()
+        return {"server": f"https://{ADDRESS_INSIDE}:{self.port}", "root": self.publisher.root_json.read_text()}
+
+    def portal_certificate(self):
+        """What whoever asks it must trust."""
+        return self.publisher.certificate.read_text()
+
+    def next_turn(self):
+        """The folder of a new beginning."""
+        self.turn += 1
+        self.end_host()
+        if self.web:
+            self.web.stop()
+        work = self.folder / str(self.turn)
+        work.mkdir()
+        return work
 
     def kernel_patchset(self, name, *patches, **options):
         """Its archive, of patches of patches.toml."""
@@ -127,6 +169,21 @@ class Conductor:
     def repo(self, command, *args):
         """`kcare-repo COMMAND REPOSITORY ARGS`."""
         return self.publisher.run("kcare-repo", command, self.publisher.repository, *args)
+
+    def portal(self, *args):
+        """kc.eportal ARGS"""
+        return self.publisher.kc(*args)
+
+    def portal_api(self, method, path, **options):
+        """Of a call to its API: [status, JSON]."""
+        answer = self.publisher.call(method, path, **options)
+        return [answer.status, answer.json]
+
+    def portal_events(self, server_id):
+        """Of the check-ins of a server that are in the history, the oldest first."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.publisher.data}/portal.db?mode=ro", uri=True)) as database:
+            return [EVENTS[event] for event, in
+                    database.execute("SELECT event FROM checkins WHERE server_id = ? ORDER BY at, rowid", [server_id])]
 
     def start_server(self):
         """Again, at the same address."""
@@ -168,7 +225,9 @@ class Conductor:
 
     def host(self, *args):
         """kcarectl of the host, which sees that process and no other."""
-        return self.followed.kcarectl(*args, prefix=self.box.enter)
+        certificate = getattr(self.publisher, "certificate", None)
+        trusted = {"CURL_CA_BUNDLE": str(certificate)} if certificate else {}
+        return self.followed.kcarectl(*args, prefix=self.box.enter, env=trusted)
 
     def host_cvelist(self):
         return hosts.cvelist(self.followed)

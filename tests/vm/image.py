@@ -23,6 +23,7 @@ LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/l
 FOLDERS = ["dev", "proc", "sys", "run", "tmp", "root", "kcare", "etc", "var/cache", "var/lib", "mnt", "usr/lib/modules"]
 FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
          "etc/group": "root:x:0:\nnogroup:x:65534:\n", "etc/hostname": "guest\n", "etc/hosts": "127.0.0.1 localhost\n10.0.2.2 host\n",
+         "etc/machine-id": "5ca1ab1e0ddba11ca11ab1ebeefcafe5\n",
          "etc/os-release": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12"\n'}
 
 
@@ -99,6 +100,14 @@ class Root:
             add_busybox(root / "usr/bin")
             kernels.make_ext4(root, pathlib.Path(work) / "root.img")
             (pathlib.Path(work) / "root.img").rename(self.image)
+
+
+def systemd_files():
+    """{place: host path} of what a boot with systemd needs beside the root."""
+    units = pathlib.Path("/usr/lib/systemd/system")
+    paths = ["/usr/lib/systemd/systemd", "/usr/bin/systemctl", "/usr/bin/systemd-run",
+             *(units / f"{name}.target" for name in ("basic", "sysinit", "shutdown"))]
+    return {str(path).lstrip("/"): str(path) for path in paths}
 
 
 def add_busybox(folder):

@@ -1,75 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a fix to hosts that update themselves, whole: two levels of a library fix and of a kernel fix, all of them real.
-
-The guest follows with its kernel, a host outside with a process that uses libcrypto. Each does only what its timer or its
-boot does; all else is the publisher's. What counts is which holes are open.
+"""From a fix to hosts that update themselves, whole, with the bare tool: chain.py says who takes part. test_portal.py is the
+same with a portal.
 """
 import json
 
 import pytest
 
+import chain
 import lab
 import probes
 from outside import Outside
 
 pytestmark = pytest.mark.guests("chain")
 
-KERNEL = {1: "K20261123_01", 2: "K20261124_01"}  # as in tests/vm/patches.toml
-LIBRARY = {1: "U20261123_01", 2: "U20261124_01"}
-FIRST_HOLE, SECOND_HOLE = "CVE-2026-45445", "CVE-2026-42766"
-OPEN = {FIRST_HOLE: 1, SECOND_HOLE: 11}  # equal ciphertexts; SIGSEGV
-LEVELS = {(True, True): None, (False, True): 1, (False, False): 2}
 
-
-class Both:
-    """The guest and the host outside."""
+class ByRepository(chain.Both):
+    """With kcare-repo and nginx, and no more."""
 
     def __init__(self, outside, kcare):
-        self.outside, self.kcare = outside, kcare
-        server = outside.begin()
-        (lab.CONFIG.parent / "root.json").write_text(server["root"])
-        lab.CONFIG.write_text(f"PATCH_SERVER={server['server']}\nPREFIX=test\n")
-        self.questions = outside.start_host(PREFIX="test")
+        super().__init__(outside, kcare, outside.begin(), PREFIX="test")
+
+    def do(self, product, command, what, feed):
+        self.outside.repo(command, what, "--feed", feed).ok()
 
     def follow(self, feed):
         lab.CONFIG.write_text(lab.CONFIG.read_text().replace("PREFIX=test", f"PREFIX={feed}"))
         self.outside.configure_host(PREFIX=feed)
 
-    def publish(self, level, feed):
-        """Makes the patchsets of a level, and deploys them."""
-        cves = [FIRST_HOLE, SECOND_HOLE][:level]
-        for archive in (self.outside.kernel_patchset(KERNEL[level], f"chain-{level}"),
-                        self.outside.user_patchset(LIBRARY[level], *cves, level=level)):
-            self.outside.repo("deploy", archive, "--feed", feed).ok()
-
-    def change(self, command, level, feed):
-        """enable, disable or block."""
-        for patchset in (KERNEL[level], LIBRARY[level]):
-            self.outside.repo(command, patchset, "--feed", feed).ok()
-
-    def timers(self):
-        """What the timers of both run: (guest's, host's)."""
-        return (self.kcare(*lab.unit_command("kcare-update.service")),
-                self.outside.host(*lab.unit_command("libcare-update.service")))
-
-    def check(self):
-        return self.kcare("--check").code
-
-    def levels(self):
-        """(guest, host), told by their holes."""
-        answers = {cve: self.outside.ask_host(question) for cve, question in self.questions.items()}
-        assert all(answer in (0, OPEN[cve]) for cve, answer in answers.items()), answers
-        return (LEVELS[probes.raw_ihl(), probes.prctl_auxv()],
-                LEVELS[answers[FIRST_HOLE] != 0, answers[SECOND_HOLE] != 0])
-
-    def cves(self):
-        """What scanners of the host read."""
-        return self.outside.host_cvelist()
-
 
 def test_the_chain(patch, kcare):
     patch("chain-1"), patch("chain-2")
-    both = Both(Outside(), kcare)
+    both = ByRepository(Outside(), kcare)
     assert both.levels() == (None, None)
 
     # the feed test gets level 1; both follow it
@@ -98,7 +59,7 @@ def test_the_chain(patch, kcare):
     assert "Patch level 2 applied" in guest.ok().out, str(guest)
     host.ok()
     assert both.levels() == (2, 2) and kcare("--status").code == 0
-    assert both.cves() == sorted([FIRST_HOLE, SECOND_HOLE])
+    assert both.cves() == sorted([chain.FIRST_HOLE, chain.SECOND_HOLE])
 
     # level 2 is blocked: both go back by themselves, to a hole that is known rather than to a patch that is bad
     both.change("block", 2, "main")
@@ -106,7 +67,7 @@ def test_the_chain(patch, kcare):
     assert "Patch level 1 applied" in guest.ok().out and "blocked" in guest.out + guest.err, str(guest)
     assert "blocked" in host.ok().out + host.err, str(host)
     assert both.levels() == (1, 1) and both.check() == 1
-    assert both.cves() == [FIRST_HOLE]
+    assert both.cves() == [chain.FIRST_HOLE]
 
     # the web server dies: all keeps running, and both say what they could not do
     both.outside.kill_server()
@@ -115,7 +76,7 @@ def test_the_chain(patch, kcare):
         assert "network: " in result.err, str(result)
     assert both.check() == lab.EXIT_NAMES.index("network")
     assert both.levels() == (1, 1)
-    assert json.loads(kcare("--info", "--json").ok().out)["patchset"] == KERNEL[1]
+    assert json.loads(kcare("--info", "--json").ok().out)["patchset"] == chain.KERNEL[1]
 
 
 @pytest.mark.boot(2)
