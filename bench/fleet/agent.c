@@ -23,7 +23,7 @@ static const struct agent_step register_steps[] = {
 static const struct agent_step update_steps[] = {
 	{ AGENT_GET, METADATA "2.root.json", 404, true },
 	{ AGENT_GET, METADATA "timestamp.json", 200, false },
-	{ AGENT_CHECKIN, NULL, 200, true },
+	{ AGENT_CHECKIN, NULL, 200, false },
 };
 
 static const struct agent_script scripts[] = {

@@ -172,7 +172,7 @@ struct kc_error *kc_ask_server(struct kc_ctx *ctx, const struct kc_config *confi
 	struct question q = { .ctx = ctx, .config = config, .ask = how, .state = state };
 	struct kc_error *err = ask(&q, asked);
 
-	kc_remote_free(q.remote);
+	kc_remote_end(ctx, q.remote);
 	kc_target_list_clear(&q.list);
 	return err;
 }

@@ -182,6 +182,13 @@ void kc_remote_free(struct kc_remote *remote)
 	free(remote);
 }
 
+void kc_remote_end(struct kc_ctx *ctx, struct kc_remote *remote)
+{
+	if (remote)
+		kc_fetch_keep(ctx, kc_steal(remote->fetch));
+	kc_remote_free(remote);
+}
+
 const char *kc_remote_feed(const struct kc_remote *remote)
 {
 	return remote->feed;

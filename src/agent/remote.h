@@ -21,6 +21,8 @@ struct kc_remote;
 struct kc_error *kc_remote_open(struct kc_ctx *ctx, const struct kc_config *config, bool is_patient,
 				struct kc_remote **remote);
 void kc_remote_free(struct kc_remote *remote);
+/* The same, but the check-in that follows has its connection (kc_fetch_keep()). */
+void kc_remote_end(struct kc_ctx *ctx, struct kc_remote *remote);
 struct kc_error *kc_remote_refresh(struct kc_ctx *ctx, struct kc_remote *remote);
 /* After a refresh. KC_ERR_NOT_FOUND: the feed has nothing for it. */
 struct kc_error *kc_remote_list(struct kc_ctx *ctx, struct kc_remote *remote, const char *path,

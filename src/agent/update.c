@@ -21,6 +21,7 @@
 #include "agent/sysctl.h"
 #include "agent/update.h"
 #include "base/file.h"
+#include "fetch/fetch.h"
 
 struct kc_error *kc_agent_open(struct kc_ctx *ctx, struct kc_state *state, struct kc_kernel *kernel)
 {
@@ -374,6 +375,7 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 	struct kc_error *err;
 	sigset_t end, before;
 
+	kc_fetch_drop_kept(update->ctx); /* nobody of ours waits while tasks switch */
 	sigemptyset(&end);
 	sigaddset(&end, SIGINT);
 	sigaddset(&end, SIGTERM);
@@ -389,6 +391,7 @@ static struct kc_error *load_and_record(struct update *update, struct kc_kernel_
 static struct kc_error *take_out(struct update *update, struct kc_update_result *result)
 {
 	tell_before(update);
+	kc_fetch_drop_kept(update->ctx);
 	KC_TRY(kc_kernel_unload(update->ctx, &update->options->kernel, &result->kernel));
 	result->was_unloaded = true;
 	result->level = 0;

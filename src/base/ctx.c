@@ -11,6 +11,8 @@ struct kc_ctx {
 	void *progress_data;
 	kc_ask_fn *ask;
 	void *ask_data;
+	void *kept;
+	void (*release)(void *kept);
 };
 
 struct kc_ctx *kc_ctx_new(void)
@@ -20,7 +22,22 @@ struct kc_ctx *kc_ctx_new(void)
 
 void kc_ctx_free(struct kc_ctx *ctx)
 {
+	if (ctx)
+		kc_ctx_keep(ctx, NULL, NULL);
 	free(ctx);
+}
+
+void kc_ctx_keep(struct kc_ctx *ctx, void *kept, void (*release)(void *kept))
+{
+	if (ctx->kept)
+		ctx->release(ctx->kept);
+	ctx->kept = kept;
+	ctx->release = release;
+}
+
+void *kc_ctx_take_kept(struct kc_ctx *ctx)
+{
+	return ctx->kept ? kc_steal(ctx->kept) : NULL;
 }
 
 void kc_ctx_set_log(struct kc_ctx *ctx, enum kc_log_level most_verbose, kc_log_fn *log, void *data)

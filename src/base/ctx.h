@@ -46,6 +46,14 @@ void kc_log(struct kc_ctx *ctx, enum kc_log_level level, const char *format, ...
 
 void kc_progress(struct kc_ctx *ctx, const char *what, unsigned long done, unsigned long total);
 
+/*
+ * What a library keeps from one call to the next, such as a process that it talks to. There is room for one thing; it
+ * is released with the context, or when another one, or NULL, takes its place. Not where several threads share a
+ * context.
+ */
+void kc_ctx_keep(struct kc_ctx *ctx, void *kept, void (*release)(void *kept));
+void *kc_ctx_take_kept(struct kc_ctx *ctx); /* the caller's now; NULL: there is none */
+
 /* KC_ERR_KEY when there is nobody to ask. The caller wipes `secret` (explicit_bzero) before it frees it. */
 struct kc_error *kc_ask(struct kc_ctx *ctx, const char *question, struct kc_buf *secret);
 

@@ -66,7 +66,6 @@ struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options 
 	static const struct kc_fetch_options defaults;
 	kc_autofetch struct kc_fetch *made = calloc(1, sizeof(*made));
 
-	(void)ctx;
 	if (!made)
 		return kc_error_no_memory();
 	if (!options)
@@ -84,6 +83,7 @@ struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options 
 	made->total_ms = choose_number(options->total_ms, DEFAULT_TOTAL_MS);
 	made->tries = choose_number(options->tries, DEFAULT_TRIES);
 	made->retry_ms = choose_number(options->retry_ms, DEFAULT_RETRY_MS);
+	kc_fetch_helper_take_kept(ctx, &made->helper);
 	*fetch = kc_steal(made);
 	return NULL;
 }
@@ -98,6 +98,18 @@ void kc_fetch_free(struct kc_fetch *fetch)
 	free(fetch->no_proxy);
 	free(fetch->user_agent);
 	free(fetch);
+}
+
+void kc_fetch_keep(struct kc_ctx *ctx, struct kc_fetch *fetch)
+{
+	if (fetch)
+		kc_fetch_helper_keep(ctx, &fetch->helper);
+	kc_fetch_free(fetch);
+}
+
+void kc_fetch_drop_kept(struct kc_ctx *ctx)
+{
+	kc_ctx_keep(ctx, NULL, NULL);
 }
 
 static void download_end(struct download *download)

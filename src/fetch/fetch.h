@@ -30,6 +30,12 @@ struct kc_fetch_options {
 
 struct kc_error *kc_fetch_new(struct kc_ctx *ctx, const struct kc_fetch_options *options, struct kc_fetch **fetch);
 void kc_fetch_free(struct kc_fetch *fetch);
+/*
+ * The same, but the helper and its connections are kept for the next kc_fetch_new() with this context, whatever its
+ * options are. Until then, or kc_fetch_drop_kept(), a process waits.
+ */
+void kc_fetch_keep(struct kc_ctx *ctx, struct kc_fetch *fetch);
+void kc_fetch_drop_kept(struct kc_ctx *ctx);
 
 /*
  * Appends what is at `url` to `out`. More than `limit` bytes: KC_ERR_LIMIT. KC_ERR_NOT_FOUND: 404 or 410, and nothing

@@ -196,3 +196,41 @@ void kc_fetch_helper_stop(struct kc_fetch_helper *helper)
 	}
 	helper->pid = 0;
 }
+
+/* ---- from one kc_fetch to the next ---- */
+
+static void release_kept(void *data)
+{
+	kc_fetch_helper_stop(data);
+	free(data);
+}
+
+void kc_fetch_helper_keep(struct kc_ctx *ctx, struct kc_fetch_helper *helper)
+{
+	struct kc_fetch_helper *kept = helper->socket >= 0 ? malloc(sizeof(*kept)) : NULL;
+
+	if (!kept) {
+		kc_fetch_helper_stop(helper);
+		return;
+	}
+	*kept = (struct kc_fetch_helper){ .pid = helper->pid, .socket = kc_steal_fd(&helper->socket), .stop_fd = -1 };
+	helper->pid = 0;
+	kc_ctx_keep(ctx, kept, release_kept);
+}
+
+void kc_fetch_helper_take_kept(struct kc_ctx *ctx, struct kc_fetch_helper *helper)
+{
+	struct kc_fetch_helper *kept = kc_ctx_take_kept(ctx);
+	struct pollfd fd;
+
+	if (!kept)
+		return;
+	/* whatever it says without being asked, it is not to be trusted, or at its end */
+	fd = (struct pollfd){ kept->socket, POLLIN, 0 };
+	if (poll(&fd, 1, 0) == 0) {
+		helper->pid = kept->pid;
+		helper->socket = kc_steal_fd(&kept->socket);
+		kept->pid = 0;
+	}
+	release_kept(kept);
+}

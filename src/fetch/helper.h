@@ -25,6 +25,12 @@ struct kc_error *kc_fetch_helper_ask(struct kc_ctx *ctx, struct kc_fetch_helper 
  * helper ended, or sent what no honest one sends. KC_ERR_BUSY: `stop_fd` is readable. After any error it runs no more.
  */
 struct kc_error *kc_fetch_helper_read(struct kc_fetch_helper *helper, int timeout_ms, struct kc_fetch_answer *answer);
+/*
+ * A helper that runs, and has nothing to do, is kept by the context, and taken from there, if it lives still.
+ * Afterwards the one that gave it away runs no more.
+ */
+void kc_fetch_helper_keep(struct kc_ctx *ctx, struct kc_fetch_helper *helper);
+void kc_fetch_helper_take_kept(struct kc_ctx *ctx, struct kc_fetch_helper *helper);
 /* Ends the helper, whatever it is doing. */
 void kc_fetch_helper_stop(struct kc_fetch_helper *helper);
 

@@ -56,6 +56,12 @@ def test_what_does_not_go_together(host, arguments):
     assert result.code == USAGE and len(result.err.splitlines()) == 1, result
 
 
+def test_an_update_run_needs_one_connection(key, host):
+    assert host.kcarectl("--register", key).code == DONE
+    result = host.kcarectl("-vv", "--auto-update")
+    assert result.code == NOTHING and result.err.count("started ") == 1, result
+
+
 def test_without_a_portal(host):
     host.configure(PATCH_SERVER=None)
     result = host.kcarectl("--register", "KEY")

@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/buf.h"
+#include "base/ctx.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hex.h"
@@ -177,6 +178,30 @@ static void os_release_names_the_distribution(void **state)
 	}
 }
 
+static void count(void *kept)
+{
+	++*(int *)kept;
+}
+
+static void context_keeps_one_thing_and_releases_it(void **state)
+{
+	struct kc_ctx *ctx = kc_ctx_new();
+	int first = 0, second = 0, third = 0;
+
+	(void)state;
+	assert_non_null(ctx);
+	assert_null(kc_ctx_take_kept(ctx));
+	kc_ctx_keep(ctx, &first, count);
+	kc_ctx_keep(ctx, &second, count);
+	assert_int_equal(first, 1);
+	assert_ptr_equal(kc_ctx_take_kept(ctx), &second);
+	assert_null(kc_ctx_take_kept(ctx));
+	kc_ctx_keep(ctx, &third, count);
+	kc_ctx_free(ctx);
+	assert_int_equal(second, 0);
+	assert_int_equal(third, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +214,7 @@ int main(void)
 		cmocka_unit_test(file_write_atomic_replaces_and_read_obeys_its_limit),
 		cmocka_unit_test(os_release_names_the_distribution),
 		cmocka_unit_test(process_gives_output_and_exit_code),
+		cmocka_unit_test(context_keeps_one_thing_and_releases_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
