@@ -49,9 +49,36 @@ static struct kc_error *register_until_it_works(struct kc_ctx *ctx, const struct
 	return err;
 }
 
+/* Between programs of one machine nobody listens. */
+static bool is_overheard(const char *url)
+{
+	static const char *const own[] = { "http://127.", "http://localhost:", "http://localhost/", "http://[::1]" };
+
+	if (strncasecmp(url, "http://", strlen("http://")))
+		return false;
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (!strncasecmp(url, own[i], strlen(own[i])))
+			return false;
+	return true;
+}
+
+static struct kc_error *warn_of_listeners(struct kc_ctx *ctx, const struct kc_config *config)
+{
+	kc_autofree char *url = NULL;
+
+	KC_TRY(kc_portal_url(config, "", &url));
+	if (is_overheard(url))
+		kc_warning(ctx,
+			   "the key travels unencrypted to %s: give the portal a certificate, and kcare.conf its "
+			   "https:// address",
+			   url);
+	return NULL;
+}
+
 static struct kc_error *register_host(struct kc_ctx *ctx, const struct kcarectl_request *request,
 				      struct kc_config *config)
 {
+	KC_TRY(warn_of_listeners(ctx, config));
 	KC_TRY(request->autoretry ? register_until_it_works(ctx, config, request->path)
 				  : kc_portal_register(ctx, config, request->path));
 	puts("Server Registered");

@@ -77,6 +77,7 @@ def test_a_host_registers(portal, key, host):
     listed = servers(portal)[identity["server_id"]]
     # it has checked in at once
     assert listed["checkin"] and listed["kernel_id"] and listed["distro"] == "debian" and listed["patch_level"] == 0
+    assert not result.err, "within one machine nobody listens"
     info = host.kcarectl("--license-info")
     assert info.code == DONE and f"Key: {key}" in info.out and "Servers: 1 of 2" in info.out and "Feed: main" in info.out, info
     result = host.kcarectl("--unregister")
@@ -94,6 +95,13 @@ def test_the_list_tells_how_many_processes_are_patched(portal, key):
     assert said.status == 200, said
     head, row = portal.must("server", "list").out.splitlines()
     assert row[head.index("PROCESSES"):].split()[0] == "1/3", row
+
+
+def test_a_key_that_travels_unencrypted_is_warned_of(portal, key, host):
+    host.configure(REGISTRATION_URL=f"http://0.0.0.0:{portal.port}/admin/api/kcare")  # not an address of this machine by its looks
+    result = host.kcarectl("--register", key)
+    assert result.code == DONE and len(result.err.splitlines()) == 1, result
+    assert f"unencrypted to http://0.0.0.0:{portal.port}" in result.err and "https://" in result.err, result
 
 
 @pytest.mark.parametrize("arguments, error", [
