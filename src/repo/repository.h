@@ -96,6 +96,8 @@ struct kc_error *kc_repository_set_state(struct kc_ctx *ctx, struct kc_repositor
 struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
 					const char *feed, struct kc_repository_change *change);
 
+/* Removes what the store has of a patchset that no feed has. */
+struct kc_error *kc_repository_discard(struct kc_repository *repository, const char *patchset);
 /* As undeployed, also when the feed never had it: automatic updates leave it so. KC_ERR_NOTHING: the feed has it. */
 struct kc_error *kc_repository_leave_out(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
 					 const char *feed);

@@ -386,6 +386,11 @@ struct kc_error *kc_repository_undeploy(struct kc_ctx *ctx, struct kc_repository
 	return is_in_any_feed(repository, name) ? NULL : remove_from_store(repository, name);
 }
 
+struct kc_error *kc_repository_discard(struct kc_repository *repository, const char *patchset)
+{
+	return is_in_any_feed(repository, patchset) ? NULL : remove_from_store(repository, patchset);
+}
+
 /* Nothing that hosts see. */
 struct kc_error *kc_repository_leave_out(struct kc_ctx *ctx, struct kc_repository *repository, const char *patchset,
 					 const char *feed)

@@ -81,3 +81,15 @@ def test_the_answer_that_got_lost(api):
     api.must("agentCheckin", values | {"nonce": nonce})
     api.must("agentCheckin", values | {"nonce": nonce})
     assert api.ask("agentCheckin", values).status == 409
+
+
+def test_what_is_unrolled_with_its_files_does_not_come_back(api):
+    """Also when the only feed that had it is gone, and with it nobody who would have taken it out."""
+    feed = api.must("putFeed", {"name": api.name("feed")})["result"]["name"]
+    name = api.must("deployPatchset", {"feed": feed}, body=api.archive(5))["patchset"]
+    api.must("deleteFeed", {"feed": feed})
+    assert name in [one["patchset"] for one in api.must("listPatchsets")["result"]]
+    assert api.must("unrollPatchset", {"patchset": name, "delete": True})["changed"] == 1
+    # what looks at all that is here
+    api.must("managePatchset", {"patchset": api.deployed(1), "feed": "main", "action": "enable-upto"})
+    assert name not in [one["patchset"] for one in api.must("listPatchsets")["result"]]

@@ -30,6 +30,8 @@ class Response:
         for line in head.decode("latin-1").split("\r\n")[1:]:
             name, _, value = line.partition(": ")
             self.headers[name] = value
+        # what a garbled request ends in may be a request of its own, with an answer of its own
+        self.body = self.body[:int(self.headers.get("Content-Length", len(self.body)))]
         self.is_garbled = bool(data) and not found
 
     @property

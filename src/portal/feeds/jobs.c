@@ -357,11 +357,14 @@ static struct kc_error *forget(struct kc_db_conn *conn, void *data)
 }
 
 /* `*was_here`: there was something to remove. */
-static struct kc_error *remove_for_good(struct kc_publisher *publisher, const char *patchset, bool *was_here)
+static struct kc_error *remove_for_good(struct kc_publisher *publisher, struct kc_repository *repository,
+					const char *patchset, bool *was_here)
 {
 	struct kc_error *err;
 
 	KC_TRY(drop_kept(publisher, patchset));
+	/* of a feed that was removed its patchsets may still be there */
+	KC_TRY(kc_repository_discard(repository, patchset));
 	err = kc_db_write_wait(publisher->db, forget, (void *)patchset);
 	*was_here = !err;
 	if (!err || kc_error_code(err) != KC_ERR_NOT_FOUND)
@@ -397,6 +400,6 @@ struct kc_error *kc_publisher_unroll(struct kc_ctx *ctx, struct kc_publisher *pu
 	*n = managing.n;
 	KC_TRY(err);
 	if (remove)
-		KC_TRY(remove_for_good(publisher, patchset, &was_here));
+		KC_TRY(remove_for_good(publisher, repository, patchset, &was_here));
 	return managing.n || was_here ? NULL : kc_error_new(KC_ERR_NOTHING, "no feed has %s", patchset);
 }
