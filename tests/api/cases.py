@@ -4,9 +4,6 @@
 A case gets the API and returns the answer; test_contract.py asks for one for every operation and code of api/openapi.yaml.
 What comes about alike everywhere (401, 403, 413, 429) is made from the operation itself.
 """
-import http.client
-import json
-
 from archives import archive, change_signed, member, members_of
 from downloads import answer
 from publishing import running_kernel_id
@@ -209,11 +206,6 @@ def _(api):
 
 # ------------------------------------------------------------------------------------------------------ from the upstream
 
-def through(api, name):
-    """The copy that follows is asked for now, whatever the answer."""
-    return good(api, name)
-
-
 def broken(name):
     def run(api):
         api.upstream.broken = answer(status="403 Forbidden")
@@ -240,22 +232,3 @@ def rolled_back(name):
 
 for _name in UPSTREAM:
     CASES[_name, 409] = rolled_back(_name)
-
-
-# ------------------------------------------------------------------------------------------------- what any call may answer
-
-def raw(api, request):
-    """Bytes as they are, and the answer's status line and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", api.portal.port, timeout=60)
-    try:
-        connection.connect()
-        connection.sock.sendall(request)
-        response = http.client.HTTPResponse(connection.sock, method="GET")
-        response.begin()
-        return response, response.read()
-    finally:
-        connection.close()
-
-
-def error_of(body):
-    return json.loads(body)["error"]
