@@ -237,6 +237,29 @@ static void test_unroll(void **state)
 	assert_kc_error(portal_manage(portal, KC_PATCHSET_ENABLE, K1, "main"), KC_ERR_NOT_FOUND, K1);
 }
 
+static struct kc_error *run_remove_feed(struct kc_ctx *ctx, struct kc_publisher *publisher,
+					struct kc_repository *repository, void *name)
+{
+	return kc_publisher_remove_feed(ctx, publisher, repository, name);
+}
+
+/* What only the feed had that goes can be enabled again in another one. */
+static void test_remove_feed(void **state)
+{
+	struct portal *portal = *state;
+
+	portal_feed(portal, "test", false, 0, "default");
+	assert_kc_ok(portal_deploy(portal, K1, 1, "test"));
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_ENABLE, K1, "main"));
+	assert_kc_ok(portal_deploy(portal, K2, 2, "test"));
+	assert_kc_ok(portal_do(portal, run_remove_feed, (void *)"test"));
+	assert_kc_error(portal_do(portal, run_remove_feed, (void *)"test"), KC_ERR_NOT_FOUND, "test");
+	assert_false(publishing_has(&portal->p, "portal/archives/patchsets/" K1 ".json"));
+	assert_true(publishing_has(&portal->p, "portal/archives/patchsets/" K2 ".json"));
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_ENABLE, K2, "main"));
+	portal_assert_seen(portal, "main", "1 " K1 "\n2 " K2 "\n");
+}
+
 /* ---- what hosts are offered ---- */
 
 static enum kc_offer offer(struct portal *portal, const char *feed, const struct kc_choice_policy *policy,
@@ -611,6 +634,7 @@ int main(void)
 		TEST(test_channels_of_uploads),
 		TEST(test_where_files_are),
 		TEST(test_unroll),
+		TEST(test_remove_feed),
 		TEST(test_offers),
 		TEST(test_hosts_that_lie),
 		TEST(test_offers_in_a_rollout),

@@ -196,13 +196,12 @@ static struct kc_error *delete (struct kc_ctx *ctx, struct kc_publisher *publish
 	size_t n_feeds;
 	bool is_there;
 
-	(void)publisher;
 	KC_TRY(kc_repository_feeds(ctx, repository, &feeds, &n_feeds));
 	is_there = find(feeds, n_feeds, work->object);
 	kc_feed_infos_free(feeds, n_feeds);
 	KC_TRY(kc_db_write_wait(work->portal->db, move_keys, work));
 	if (is_there)
-		KC_TRY(kc_repository_feed_remove(ctx, repository, work->object));
+		KC_TRY(kc_publisher_remove_feed(ctx, publisher, repository, work->object));
 	work->is_unchanged = !is_there;
 	work->answer = kc_api_count(is_there);
 	return work->answer ? NULL : kc_error_no_memory();

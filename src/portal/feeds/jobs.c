@@ -135,36 +135,54 @@ static struct kc_error *find_feed(const struct managing *managing, struct kc_fee
 	return kc_error_new(KC_ERR_NOT_FOUND, "there is no feed '%s'", managing->feed);
 }
 
-static struct kc_error *is_only_here(const struct managing *managing, const char *patchset, bool *is_only)
+static bool is_elsewhere(const struct kc_feed_info *feeds, size_t n_feeds, const struct kc_feed_info *feed,
+			 const char *patchset)
 {
+	for (size_t i = 0; i < n_feeds; i++)
+		if (&feeds[i] != feed && kc_feed_patchset_find(&feeds[i], patchset))
+			return true;
+	return false;
+}
+
+/* What no feed has any more stays here all the same, in archives/. What is damaged can be taken out without that. */
+static void keep_files(const struct managing *managing, const char *patchset)
+{
+	struct kc_error *damage =
+		kc_repository_keep_files(managing->ctx, managing->repository, patchset, managing->publisher->archives);
+
+	if (damage)
+		kc_warning(managing->ctx, "the files of %s are not kept: %s", patchset, kc_error_message(damage));
+	kc_error_free(damage);
+}
+
+static struct kc_error *undeploy(struct managing *managing, const char *patchset)
+{
+	struct kc_repository_change change;
 	const struct kc_feed_info *feed;
 	struct kc_feed_info *feeds;
 	size_t n_feeds;
 
 	KC_TRY(find_feed(managing, &feeds, &n_feeds, &feed));
-	*is_only = kc_feed_patchset_find(feed, patchset);
-	for (size_t i = 0; i < n_feeds; i++)
-		*is_only = *is_only && (&feeds[i] == feed || !kc_feed_patchset_find(&feeds[i], patchset));
+	if (kc_feed_patchset_find(feed, patchset) && !is_elsewhere(feeds, n_feeds, feed, patchset))
+		keep_files(managing, patchset);
 	kc_feed_infos_free(feeds, n_feeds);
-	return NULL;
+	return kc_repository_undeploy(managing->ctx, managing->repository, patchset, managing->feed, &change);
 }
 
-/* When no feed has it any more, its files stay here all the same, in archives/. */
-static struct kc_error *undeploy(struct managing *managing, const char *patchset)
+struct kc_error *kc_publisher_remove_feed(struct kc_ctx *ctx, struct kc_publisher *publisher,
+					  struct kc_repository *repository, const char *name)
 {
-	struct kc_repository_change change;
-	struct kc_error *damage = NULL;
-	bool is_only;
+	struct managing managing = { ctx, publisher, repository, name, 0 };
+	const struct kc_feed_info *feed;
+	struct kc_feed_info *feeds;
+	size_t n_feeds;
 
-	KC_TRY(is_only_here(managing, patchset, &is_only));
-	if (is_only)
-		damage = kc_repository_keep_files(managing->ctx, managing->repository, patchset,
-						  managing->publisher->archives);
-	/* what is damaged can be taken out all the same */
-	if (damage)
-		kc_warning(managing->ctx, "the files of %s are not kept: %s", patchset, kc_error_message(damage));
-	kc_error_free(damage);
-	return kc_repository_undeploy(managing->ctx, managing->repository, patchset, managing->feed, &change);
+	KC_TRY(find_feed(&managing, &feeds, &n_feeds, &feed));
+	for (size_t i = 0; i < feed->n_patchsets; i++)
+		if (!is_elsewhere(feeds, n_feeds, feed, feed->patchsets[i].name))
+			keep_files(&managing, feed->patchsets[i].name);
+	kc_feed_infos_free(feeds, n_feeds);
+	return kc_repository_feed_remove(ctx, repository, name);
 }
 
 /* It is for feeds of this one's channel, and of those that are less stable. */

@@ -77,6 +77,9 @@ struct kc_managed {
 struct kc_error *kc_publisher_manage(struct kc_ctx *ctx, struct kc_publisher *publisher,
 				     struct kc_repository *repository, const struct kc_manage *manage,
 				     struct kc_managed *managed);
+/* What no other feed has is kept. KC_ERR_NOT_FOUND: no such feed; errors of kc_repository_feed_remove(). */
+struct kc_error *kc_publisher_remove_feed(struct kc_ctx *ctx, struct kc_publisher *publisher,
+					  struct kc_repository *repository, const char *name);
 /*
  * Takes a patchset out of all feeds that have it (the reference's `unroll`); `remove`: and its files, for good. `*n`:
  * feeds.
