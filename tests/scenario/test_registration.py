@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import threading
@@ -15,6 +16,8 @@ from lab import DONE, INPUT, NETWORK, NOTHING, REFUSED, USAGE
 from portal import Portal
 from publishing import kernel_patch
 from test_eportald import make_host
+
+PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
 
 
 @pytest.fixture
@@ -153,6 +156,21 @@ def test_unregistering_does_not_wait_for_long(portal, key, host):
         result = host.kcarectl("--unregister")
         assert result.code == NETWORK and result.seconds < 15 and len(stranger.said) == 1, result
     assert (host.etc / "systemid").exists(), "it is still registered"
+
+
+def test_a_package_that_is_removed_unregisters(portal, key, host):
+    """Not one that is upgraded; and it goes all the same where there is nothing to unregister."""
+    def prerm(*arguments):
+        program = host.build / "src/cmd"
+        environment = dict(os.environ, KCARE_ROOT=str(host.root), PATH=f"{program}:{os.environ['PATH']}")
+        return subprocess.run(["sh", PACKAGING / "kcare.prerm", *arguments], env=environment, check=False, capture_output=True, timeout=60)
+
+    host.kcarectl("--register", key)
+    for arguments in (["upgrade", "0.2"], ["failed-upgrade", "0.1"], ["1"]):  # the last: an RPM that is upgraded
+        assert prerm(*arguments).returncode == 0 and servers(portal), arguments
+    for _ in range(2):
+        assert prerm("remove").returncode == 0 and not servers(portal)
+    assert not (host.etc / "systemid").exists()
 
 
 def test_the_same_machine_again(portal, key, host):
