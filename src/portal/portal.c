@@ -66,15 +66,14 @@ static struct kc_error *lock_dir(struct kc_portal *portal)
 	return NULL;
 }
 
-/* Repository and archives are shown to web servers; whatever else is below DATA is the portal's own. */
-static struct kc_error *make_dir(const char *dir, const char *name, mode_t mode)
+static struct kc_error *make_private_dir(const char *dir, const char *name)
 {
-	kc_autofree char *path = name ? kc_path_join(dir, name) : strdup(dir);
+	kc_autofree char *path = kc_path_join(dir, name);
 	int err;
 
 	if (!path)
 		return kc_error_no_memory();
-	err = kc_dir_make(path, mode);
+	err = kc_dir_make(path, 0700);
 	return err ? kc_error_errno(KC_ERR_SYSTEM, -err, "cannot make the folder %s", path) : NULL;
 }
 
@@ -86,8 +85,8 @@ static struct kc_error *make_folders(const struct kc_portal *portal)
 	if (!upload)
 		return kc_error_no_memory();
 	kc_tree_remove(upload);
-	KC_TRY(make_dir(portal->dir, "upload", 0700));
-	return make_dir(portal->dir, "reports", 0700);
+	KC_TRY(make_private_dir(portal->dir, "upload"));
+	return make_private_dir(portal->dir, "reports");
 }
 
 static struct kc_error *open_database(struct kc_portal *portal)

@@ -155,6 +155,16 @@ static const char *content_type(const char *path)
 #define PAGE_POLICY \
 	"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+static void add_header(struct kc_http_answer *answer, const char *name, const char *value)
+{
+	size_t n = 0;
+
+	while (answer->headers[n][0])
+		n++;
+	answer->headers[n][0] = name;
+	answer->headers[n][1] = value;
+}
+
 static struct kc_http_answer answer_of(const struct kc_http_file *file, unsigned status)
 {
 	struct kc_http_answer answer = {
@@ -165,10 +175,8 @@ static struct kc_http_answer answer_of(const struct kc_http_file *file, unsigned
 			     { "Accept-Ranges", "bytes" } },
 	};
 
-	if (!strncmp(answer.content_type, "text/html", 9) || !strncmp(answer.content_type, "image/svg", 9)) {
-		answer.headers[3][0] = "Content-Security-Policy";
-		answer.headers[3][1] = PAGE_POLICY;
-	}
+	if (!strncmp(answer.content_type, "text/html", 9) || !strncmp(answer.content_type, "image/svg", 9))
+		add_header(&answer, "Content-Security-Policy", PAGE_POLICY);
 	return answer;
 }
 
@@ -275,11 +283,8 @@ static void reply_range(struct kc_http_request *request, int dir, const struct k
 	unsigned long long file_size = (unsigned long long)file->stat.st_size;
 	struct stat stat_opened;
 	char content_range[80];
-	size_t last;
 
-	last = answer.headers[3][0] ? 4 : 3;
-	answer.headers[last][0] = "Content-Range";
-	answer.headers[last][1] = content_range;
+	add_header(&answer, "Content-Range", content_range);
 	if (range == KC_HTTP_RANGE_OUTSIDE) {
 		answer.content_type = "text/plain";
 		answer.headers[1][1] = "no-store";
