@@ -10,11 +10,10 @@ import contextlib
 import http.client
 import itertools
 import json
-import socket
 import urllib.parse
 
 from contract import Contract, json_text, python_path
-from portal import PASSWORD, Portal
+from portal import PASSWORD, Portal, SocketConnection
 from publishing import kernel_patch
 
 BOUNDARY = "a-boundary"
@@ -34,17 +33,6 @@ class Answer:
 
     def __repr__(self):
         return f"{self.status} {self.body!r}"
-
-
-class SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 def as_text(value):

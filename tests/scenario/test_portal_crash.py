@@ -9,7 +9,6 @@ import http.client
 import json
 import pathlib
 import shutil
-import socket
 import sqlite3
 from dataclasses import dataclass
 
@@ -18,25 +17,13 @@ import pytest
 import lab
 import publishing
 from lab import DONE, INPUT, NETWORK, NOTHING, children_of
-from portal import Portal
+from portal import Portal, SocketConnection
 from publishing import clock, kernel_patch
 from test_repository import K1, K2, metadata, shown
 
 FIRST, SECOND, THIRD = "K20261101_01", "K20261102_01", "K20261103_01"
 WORKERS, POINTS = 2, 4
 NEVER = 10**9
-
-
-class Local(http.client.HTTPConnection):
-    """Through the portal's socket, where nobody asks for a password."""
-
-    def __init__(self, path):
-        super().__init__("local", timeout=60)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 class Victim(Portal):
@@ -91,7 +78,7 @@ class Victim(Portal):
     # ----------------------------------------------------------------------------------------------------- what there is
 
     def ask(self, method, path, body=None):
-        connection = Local(self.data / "socket")
+        connection = SocketConnection(self.data / "socket")
         connection.request(method, path, body=json.dumps(body) if body else None, headers={"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()
