@@ -14,7 +14,7 @@ import pytest
 import lab
 from lab import DONE, NOTHING
 from portal import Portal
-from test_registration import a_host, systemid
+from registration import a_host, systemid
 
 KILLED = 137
 WORKERS = 2
