@@ -124,11 +124,21 @@ struct kc_error *kc_identity_read(struct kc_identity *identity)
 
 /* ---- writing ---- */
 
+/* Of runs that were killed: each has a secret in it. */
+static void remove_begun(void)
+{
+	kc_autofree char *path = kc_user_path(KC_PATH_SYSTEMID);
+
+	if (path)
+		kc_file_remove_begun(path);
+}
+
 struct kc_error *kc_identity_write(const struct kc_identity *identity)
 {
 	kc_autobuf struct kc_buf text = { 0 };
 	struct kc_error *err;
 
+	remove_begun();
 	kc_buf_printf(&text, "server_id=%s\nkey=%s\nsecret=%s\n", identity->credentials.server_id, identity->key,
 		      identity->credentials.secret);
 	if (*identity->instance)
@@ -161,6 +171,7 @@ struct kc_error *kc_identity_check_writable(void)
 
 struct kc_error *kc_identity_remove(void)
 {
+	remove_begun();
 	return kc_root_file_remove(KC_PATH_SYSTEMID);
 }
 

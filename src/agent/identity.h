@@ -23,7 +23,9 @@ struct kc_identity {
 /* Without a file, or with one that has no secret of ours: not registered. KC_ERR_CORRUPT: register again. */
 struct kc_error *kc_identity_read(struct kc_identity *identity);
 struct kc_error *kc_identity_parse(const char *name, const char *text, size_t size, struct kc_identity *identity);
-/* Atomically. Whether it would work is asked before: an id that the portal gave must not be lost. */
+/*
+ * Atomically; the caller holds the agent's lock, as for removing it. What a run that was killed left is removed. Whether it would work is asked before: an id that the portal gave must not be lost.
+ */
 struct kc_error *kc_identity_write(const struct kc_identity *identity);
 struct kc_error *kc_identity_check_writable(void);
 struct kc_error *kc_identity_remove(void);

@@ -7,6 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* The end of what is begun. The random part alone could be somebody's "backup". */
+#define BEGUN ".new-"
+#define BEGUN_RANDOM "XXXXXX"
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 int kc_fd_read(int fd, size_t limit, struct kc_buf *buf)
 {
 	char chunk[65536];
@@ -82,7 +87,7 @@ static int sync_parent(const char *path)
 
 int kc_file_begin(const char *path, char **temporary, int *fd)
 {
-	if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+	if (asprintf(temporary, "%s" BEGUN BEGUN_RANDOM, path) < 0) {
 		*temporary = NULL;
 		return -ENOMEM;
 	}
@@ -95,6 +100,30 @@ int kc_file_commit(const char *path, const char *temporary, int fd, mode_t mode)
 	if (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0)
 		return -errno;
 	return sync_parent(path);
+}
+
+/* What kc_file_begin() makes for a file that is called `of`? */
+static bool is_begun(const char *name, const char *of)
+{
+	size_t size = strlen(of);
+
+	if (strncmp(name, of, size) || strncmp(name + size, BEGUN, strlen(BEGUN)))
+		return false;
+	name += size + strlen(BEGUN);
+	return strlen(name) == strlen(BEGUN_RANDOM) && !name[strspn(name, LETTERS_AND_DIGITS)];
+}
+
+void kc_file_remove_begun(const char *path)
+{
+	kc_autofree char *folder = strndup(path, (size_t)(kc_path_name(path) - path));
+	kc_autoclosedir DIR *dir = folder ? opendir(folder) : NULL;
+	struct dirent *entry;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (is_begun(entry->d_name, kc_path_name(path)) &&
+		    !fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
+			unlinkat(dirfd(dir), entry->d_name, 0);
 }
 
 int kc_file_write_atomic(const char *path, const void *data, size_t size, mode_t mode)

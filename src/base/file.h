@@ -26,6 +26,11 @@ int kc_file_replace(const char *path, const void *data, size_t size, mode_t mode
  */
 int kc_file_begin(const char *path, char **temporary, int *fd);
 int kc_file_commit(const char *path, const char *temporary, int fd, mode_t mode);
+/*
+ * Removes what runs that were killed began and left beside `path` ("DIR/NAME"), as far as it can. Only for who knows
+ * that nobody else writes it now: that looks the same.
+ */
+void kc_file_remove_begun(const char *path);
 /* mkdir -p. */
 int kc_dir_make(const char *path, mode_t mode);
 /* rm -r; a missing path is fine. Does not follow links. */

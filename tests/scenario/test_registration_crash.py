@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """kcarectl is killed while it speaks with its portal, one run for each point: before every system call that changes what
 files there are, which is all that can make a difference afterwards. Behind each: the agent's files are whole; the next run
-works; and the portal has this host once, under the id that it had. --long takes every system call.
+works, and removes what was begun; and the portal has this host once, under the id that it had. --long takes every system call.
 """
 import concurrent.futures
 import json
@@ -36,9 +36,11 @@ class Shooter:
 
     places = 1
     kills = 1  # in a row
+    writes_identity = True
 
     def __init__(self, portal, folder, name):
         self.portal, self.folder = portal, folder
+        self.n_begun = 0
         self.key = portal.must("key", "-a", "--server-limit", str(self.places)).out.strip()
         self.host = a_host(portal, folder, name)
         self.begin()
@@ -80,8 +82,14 @@ class Shooter:
             killed = self.host.kcarectl(*self.command, prefix=[self.portal.kill_at, mode, str(number)], env=NO_LEAKS)
         assert killed.code in (KILLED, DONE, NOTHING), f"{when}: {killed}"
         self.check_files(when)
+        self.n_begun += bool(self.begun())
         self.settle(when)
+        assert not self.begun(), f"{when}: a secret lies about"
         return killed.code == KILLED
+
+    def begun(self):
+        """What a run that was killed left of its identity."""
+        return list(self.host.etc.glob("systemid?*"))
 
     def check_files(self, when):
         """Each is whole, or not there."""
@@ -126,6 +134,7 @@ class ChangesItsKey(Registers):
 
 class ChecksIn(Shooter):
     command = ["--auto-update"]
+    writes_identity = False
 
     def begin(self):
         self.must("--register", self.key)
@@ -176,6 +185,7 @@ class ChecksInAsACopy(Shooter):
 
 class Unregisters(Shooter):
     command = ["--unregister"]
+    writes_identity = False
 
     def arrange(self):
         self.must("--register", self.key)
@@ -209,5 +219,6 @@ def test_killed_at_every_change_of_a_file(portal, tmp_path, kind, long):
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(series.work, shooter, "-r" if long else "-n") for shooter in shooters]:
             done.result()
+    assert any(shooter.n_begun for shooter in shooters) == kind.writes_identity, "it was not killed while it wrote"
     assert series.n_killed >= 2, f"only {series.n_killed} points"
     print(f"{kind.__name__}: killed {series.n_killed} times")

@@ -100,6 +100,43 @@ static void hex_round_trip_and_bad_digits(void **state)
 	assert_int_equal(kc_hex_decode("0gffA5c3", data, 4), -EINVAL);
 }
 
+static void what_was_begun_is_removed_and_nothing_else(void **state)
+{
+	static const char *const others[] = { "file", "file.backup", "file.new-Ab12", "file.new-Ab12345", "file.new-Ab12.z",
+					      "file.new-Ab123z~", "another.new-Ab123z", ".new-Ab123z" };
+	char dir[] = "/tmp/kcare-test-XXXXXX";
+	kc_autofree char *path = NULL, *begun = NULL, *link = NULL, *folder = NULL;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	path = kc_path_join(dir, "file");
+	link = kc_path_join(dir, "file.new-aLink1");
+	folder = kc_path_join(dir, "file.new-folder");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		kc_autofree char *other = kc_path_join(dir, others[i]);
+
+		assert_int_equal(kc_file_write_atomic(other, "x", 1, 0600), 0);
+	}
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	assert_int_equal(kc_file_begin(path, &begun, &fd), 0);
+	close(fd);
+	assert_int_equal(stat(begun, &st), 0);
+	kc_file_remove_begun(path);
+	assert_int_equal(stat(begun, &st), -1);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		kc_autofree char *other = kc_path_join(dir, others[i]);
+
+		assert_int_equal(stat(other, &st), 0);
+	}
+	assert_int_equal(lstat(link, &st), 0);
+	assert_int_equal(lstat(folder, &st), 0);
+	assert_int_equal(kc_tree_remove(dir), 0);
+	kc_file_remove_begun(path); /* no folder: nothing to do */
+}
+
 static void file_write_atomic_replaces_and_read_obeys_its_limit(void **state)
 {
 	char dir[] = "/tmp/kcare-test-XXXXXX";
@@ -211,6 +248,7 @@ int main(void)
 		cmocka_unit_test(buf_grows_aligns_and_is_terminated),
 		cmocka_unit_test(array_keeps_elements_while_it_grows),
 		cmocka_unit_test(hex_round_trip_and_bad_digits),
+		cmocka_unit_test(what_was_begun_is_removed_and_nothing_else),
 		cmocka_unit_test(file_write_atomic_replaces_and_read_obeys_its_limit),
 		cmocka_unit_test(os_release_names_the_distribution),
 		cmocka_unit_test(process_gives_output_and_exit_code),
