@@ -9,7 +9,7 @@ from conftest import CONTRACT
 from portal import PASSWORD
 
 OPERATIONS = list(CONTRACT.operations.values())
-LIMIT = cases.LIMIT
+LIMIT, CHECKINS = cases.LIMIT, 60
 # What a call answers to whom: a status that says that he may not.
 REFUSED = {
     "readonly": {"nobody": 401, "readonly": None, "admin": None, "local": None},
@@ -105,6 +105,31 @@ def test_a_host_that_does_not_stop_locks_out_only_itself(api):
     assert api.ask("agentLicence", one).status == 429
     assert api.ask("agentLicence", other).status == 200
     assert api.ask("agentLicence", one, address=api.new_address()).status == 200
+
+
+def test_a_host_that_does_not_stop_checking_in(api):
+    """Neither from elsewhere. Nothing is written any more; others are heard, and it may ask for its licence."""
+    one, other = cases.checkin(api), cases.checkin(api)
+    for _ in range(CHECKINS):
+        one["nonce"] = api.must("agentCheckin", one)["nonce"]
+    answer = api.ask("agentCheckin", one | {"tags": "not:heard"})
+    assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0, answer
+    assert api.ask("agentCheckin", one | {"tags": "not:heard"}, address=api.new_address()).status == 429
+    listed = {server["id"]: server["tags"] for server in api.servers()}
+    assert sorted(listed[one["server_id"]].split(";")) == ["debian", "env:prod"]
+    api.must("agentCheckin", other)
+    api.must("agentLicence", {name: one[name] for name in ("server_id", "secret")})
+
+
+def test_copies_of_a_host_do_not_lock_it_out(api):
+    """They come with a nonce that is over; each counts where it is."""
+    host = cases.checkin(api)
+    copy = host | {"nonce": "0" * 32}
+    for _ in range(CHECKINS):
+        assert api.ask("agentCheckin", copy).status == 409
+    assert api.ask("agentCheckin", copy).status == 429
+    assert api.ask("agentCheckin", copy, address=api.new_address()).status == 409
+    api.must("agentCheckin", host, address=api.new_address())
 
 
 def test_guessing_keys(api):

@@ -213,9 +213,10 @@ def test_a_key_that_is_over(portal, host):
 
 
 @pytest.mark.parametrize("answer", [lambda path, message: (503, b"{}", [("Retry-After", "100")]),
+                                    lambda path, message: (*error("too-many-requests", 429)(path, message), [("Retry-After", "60")]),
                                     lambda path, message: time.sleep(30), lambda path, message: None,
                                     lambda path, message: (200, b"\xff\xfe garbage")],
-                         ids=["busy", "silent", "closed", "garbage"])
+                         ids=["busy", "too often", "silent", "closed", "garbage"])
 def test_a_portal_that_is_not_well_stops_nothing(portal, followed, answer):
     host, stranger = followed
     portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))

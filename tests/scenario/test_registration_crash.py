@@ -18,6 +18,7 @@ from registration import a_host, systemid
 
 KILLED = 137
 WORKERS = 2
+SHOTS = 10  # with one server id: it is heard 60 times within five minutes
 NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}  # it cannot look for them while the program is traced
 
 
@@ -40,13 +41,12 @@ class Shooter:
 
     def __init__(self, portal, folder, name):
         self.portal, self.folder = portal, folder
-        self.n_begun = 0
+        self.n_shots = self.n_begun = 0
         self.key = portal.must("key", "-a", "--server-limit", str(self.places)).out.strip()
         self.host = a_host(portal, folder, name)
-        self.begin()
 
     def begin(self):
-        """Once."""
+        """Before the first shot of SHOTS."""
 
     def arrange(self):
         """Before each shot."""
@@ -76,6 +76,9 @@ class Shooter:
 
     def shoot(self, mode, number):
         """False: the run came to its end before this number."""
+        if self.n_shots % SHOTS == 0:
+            self.begin()
+        self.n_shots += 1
         self.arrange()
         when = f"{self.command} killed at {mode} {number}"
         for _ in range(self.kills):
@@ -158,8 +161,9 @@ class ChecksInAsACopy(Shooter):
     places = 2
 
     def begin(self):
+        self.forget()
         self.must("--register", self.key)
-        self.original = a_host(self.portal, self.folder, "original")
+        self.original = a_host(self.portal, self.folder, f"original{self.n_shots}")
         shutil.rmtree(self.original.root)
         shutil.copytree(self.host.root, self.original.root)
         self.before = self.files(self.host)

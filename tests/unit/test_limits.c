@@ -61,6 +61,17 @@ static void registrations_may_be_many(void **state)
 	assert_true(kc_limits_is_over(*state, KC_LIMIT_REGISTRATIONS, "192.0.2.1", NOW));
 }
 
+static void a_server_is_heard_often(void **state)
+{
+	for (int i = 0; i < KC_LIMIT_CHECKINS_MAX; i++) {
+		assert_false(kc_limits_is_over(*state, KC_LIMIT_CHECKINS, "one", NOW));
+		kc_limits_count(*state, KC_LIMIT_CHECKINS, "one", NOW);
+	}
+	assert_true(kc_limits_is_over(*state, KC_LIMIT_CHECKINS, "one", NOW));
+	assert_false(kc_limits_is_over(*state, KC_LIMIT_CHECKINS, "other", NOW));
+	assert_false(kc_limits_is_over(*state, KC_LIMIT_CHECKINS, "one", NOW + KC_LIMIT_WINDOW_S));
+}
+
 static void many_strangers(struct kc_limits *limits, enum kc_limit_kind kind)
 {
 	char name[32];
@@ -77,6 +88,15 @@ static void strangers_push_nobody_out(void **state)
 	many_strangers(*state, KC_LIMIT_ACCOUNTS);
 	many_strangers(*state, KC_LIMIT_SERVERS);
 	assert_true(kc_limits_is_over(*state, KC_LIMIT_ACCOUNTS, "admin", NOW + 1));
+}
+
+/* However large the fleet is. */
+static void who_comes_too_often_is_not_forgotten_among_many(void **state)
+{
+	for (int i = 0; i < KC_LIMIT_CHECKINS_MAX; i++)
+		kc_limits_count(*state, KC_LIMIT_CHECKINS, "one", NOW);
+	many_strangers(*state, KC_LIMIT_CHECKINS);
+	assert_true(kc_limits_is_over(*state, KC_LIMIT_CHECKINS, "one", NOW + 1));
 }
 
 static void who_was_right_is_known_there(void **state)
@@ -97,7 +117,9 @@ int main(void)
 		TEST(a_window_passes),
 		TEST(kinds_are_apart),
 		TEST(registrations_may_be_many),
+		TEST(a_server_is_heard_often),
 		TEST(strangers_push_nobody_out),
+		TEST(who_comes_too_often_is_not_forgotten_among_many),
 		TEST(who_was_right_is_known_there),
 	};
 

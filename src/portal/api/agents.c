@@ -72,6 +72,18 @@ static struct kc_error *limit_server(struct kc_work *work, const char *id)
 	return kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_SERVERS, agent->limit);
 }
 
+/*
+ * Each one is written to the disk, however often a host that is broken comes. Who is heard has the secret, so nobody is
+ * locked out by others: copies of a host have its secret, too, and count where they are.
+ */
+static struct kc_error *limit_checkins(struct kc_work *work)
+{
+	const struct agent_work *agent = work->data;
+
+	KC_TRY(kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_CHECKINS, agent->checkin.credentials.server_id));
+	return kc_http_auth_check_limit(work->portal->auth, KC_LIMIT_CHECKINS, agent->limit);
+}
+
 static void failed(struct kc_work *work, const struct kc_error *err)
 {
 	struct agent_work *agent = work->data;
@@ -79,6 +91,7 @@ static void failed(struct kc_work *work, const struct kc_error *err)
 
 	if (code == KC_ERR_CLONED) {
 		work->portal->metrics.clones++;
+		kc_http_auth_count(work->portal->auth, KC_LIMIT_CHECKINS, agent->limit);
 		kc_info(work->portal->ctx, "%s at %s is a copy of another host; it has to register again", work->who,
 			kc_http_address(work->request));
 	}
@@ -271,7 +284,8 @@ static struct kc_error *prepare_checkin(struct kc_work *work)
 	const char *text = kc_http_body(work->request, &size);
 
 	KC_TRY(kc_checkin_decode(text, size, &agent->checkin));
-	return limit_server(work, agent->checkin.credentials.server_id);
+	KC_TRY(limit_server(work, agent->checkin.credentials.server_id));
+	return limit_checkins(work);
 }
 
 static struct kc_error *write_checkin(struct kc_db_conn *conn, struct kc_work *work)
@@ -285,7 +299,10 @@ static struct kc_error *write_checkin(struct kc_db_conn *conn, struct kc_work *w
 
 static void checked_in(struct kc_work *work)
 {
+	const struct agent_work *agent = work->data;
+
 	work->portal->metrics.checkins++;
+	kc_http_auth_count(work->portal->auth, KC_LIMIT_CHECKINS, agent->checkin.credentials.server_id);
 }
 
 void kc_api_agent_checkin(void *data, struct kc_http_request *request)

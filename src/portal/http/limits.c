@@ -75,7 +75,14 @@ static struct place *find(struct place *places, uint64_t name, int64_t now, int6
 
 static unsigned most_of(enum kc_limit_kind kind)
 {
-	return kind == KC_LIMIT_REGISTRATIONS ? KC_LIMIT_REGISTRATIONS_MAX : KC_LIMIT_FAILURES;
+	switch (kind) {
+	case KC_LIMIT_REGISTRATIONS:
+		return KC_LIMIT_REGISTRATIONS_MAX;
+	case KC_LIMIT_CHECKINS:
+		return KC_LIMIT_CHECKINS_MAX;
+	default:
+		return KC_LIMIT_FAILURES;
+	}
 }
 
 bool kc_limits_is_over(struct kc_limits *limits, enum kc_limit_kind kind, const char *name, int64_t now)

@@ -14,7 +14,12 @@
 
 #include "base/error.h"
 
-enum { KC_LIMIT_FAILURES = 10, KC_LIMIT_REGISTRATIONS_MAX = 1000, KC_LIMIT_WINDOW_S = 300 };
+enum {
+	KC_LIMIT_FAILURES = 10,
+	KC_LIMIT_REGISTRATIONS_MAX = 1000,
+	KC_LIMIT_CHECKINS_MAX = 60, /* one each five seconds; a run has three at most */
+	KC_LIMIT_WINDOW_S = 300,
+};
 
 enum kc_limit_kind {
 	KC_LIMIT_ACCOUNTS,
@@ -23,6 +28,7 @@ enum kc_limit_kind {
 	KC_LIMIT_SERVERS,
 	KC_LIMIT_REPORTS,
 	KC_LIMIT_REGISTRATIONS, /* addresses that registered hosts; KC_LIMIT_REGISTRATIONS_MAX */
+	KC_LIMIT_CHECKINS,	/* servers that were heard; KC_LIMIT_CHECKINS_MAX */
 	KC_LIMIT_KINDS,
 };
 
