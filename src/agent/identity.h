@@ -24,7 +24,8 @@ struct kc_identity {
 struct kc_error *kc_identity_read(struct kc_identity *identity);
 struct kc_error *kc_identity_parse(const char *name, const char *text, size_t size, struct kc_identity *identity);
 /*
- * Atomically; the caller holds the agent's lock, as for removing it. What a run that was killed left is removed. Whether it would work is asked before: an id that the portal gave must not be lost.
+ * Atomically; the caller holds the agent's lock, as for removing it. What a run that was killed left is removed.
+ * Whether it would work is asked before: an id that the portal gave must not be lost.
  */
 struct kc_error *kc_identity_write(const struct kc_identity *identity);
 struct kc_error *kc_identity_check_writable(void);

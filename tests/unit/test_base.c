@@ -102,8 +102,14 @@ static void hex_round_trip_and_bad_digits(void **state)
 
 static void what_was_begun_is_removed_and_nothing_else(void **state)
 {
-	static const char *const others[] = { "file", "file.backup", "file.new-Ab12", "file.new-Ab12345", "file.new-Ab12.z",
-					      "file.new-Ab123z~", "another.new-Ab123z", ".new-Ab123z" };
+	static const char *const others[] = { "file",
+					      "file.backup",
+					      "file.new-Ab12",
+					      "file.new-Ab12345",
+					      "file.new-Ab12.z",
+					      "file.new-Ab123z~",
+					      "another.new-Ab123z",
+					      ".new-Ab123z" };
 	char dir[] = "/tmp/kcare-test-XXXXXX";
 	kc_autofree char *path = NULL, *begun = NULL, *link = NULL, *folder = NULL;
 	struct stat st;
