@@ -115,10 +115,10 @@ static struct kc_error *read_options(int argc, char **argv, struct request *requ
 
 static struct kc_error *list(struct kc_ctx *ctx, const struct request *request)
 {
-	static const char *const names[] = { "KEY",  "SERVERS", "LIMIT",     "FEED", "PRODUCTS", "STICKY",
-					     "ENDS", "LOCKED",	"ADDRESSES", "NOTE", NULL };
-	static const char *const members[] = { "key",  "servers", "server_limit", "feed", "products", "sticky",
-					       "ends", "locked",  "addresses",	  "note", NULL };
+	static const char *const names[] = { "KEY",    "SERVERS", "LIMIT",  "ABOVE",	 "FEED", "PRODUCTS",
+					     "STICKY", "ENDS",	  "LOCKED", "ADDRESSES", "NOTE", NULL };
+	static const char *const members[] = { "key",	 "servers", "server_limit", "above_limit", "feed", "products",
+					       "sticky", "ends",    "locked",	    "addresses",   "note", NULL };
 
 	return kc_eportal_show(ctx, &keys, request->name, request->as_json, names, members);
 }

@@ -392,7 +392,7 @@ def test_keys(portal):
     assert error_of(portal, key, machine="m2")[1].json["terms"]["sticky"] == "yesterday"
     # lists
     row = next(row for row in rows(say(portal, "key list")) if row["KEY"] == key)
-    assert row == {"KEY": key, "SERVERS": "2", "LIMIT": "0", "FEED": "test", "PRODUCTS": "kernel,libs,qemu", "STICKY": "yesterday",
+    assert row == {"KEY": key, "SERVERS": "2", "LIMIT": "0", "ABOVE": "0", "FEED": "test", "PRODUCTS": "kernel,libs,qemu", "STICKY": "yesterday",
                    "ENDS": "2099-12-31 23:59:59", "LOCKED": "no", "ADDRESSES": "127.0.0.1", "NOTE": "first"}
     assert say(portal, "key") == say(portal, "key -l")
     assert shown(portal, "key --json") == list(keys(portal).values()) and shown(portal, f"key {key} --json") == [keys(portal)[key]]
@@ -435,11 +435,15 @@ def test_keys(portal):
 
 def a_server(portal, key, hostname, machine):
     """It has checked in, as hosts do when they register. Its id."""
-    identity = portal.register(key, hostname, machine).json
+    return check_in(portal, portal.register(key, hostname, machine).json, hostname)["server_id"]
+
+
+def check_in(portal, identity, hostname):
+    """Of who registered or checked in; what it checks in with next."""
     said = {name: identity[name] for name in ("server_id", "secret", "nonce")}
     answer = portal.call("POST", "/admin/api/kcare/checkin", {**said, "hostname": hostname, "event": "periodic"}, user=None)
     assert answer.status == 200, answer
-    return identity["server_id"]
+    return said | {"nonce": answer.json["nonce"]}
 
 
 def test_servers(portal):
@@ -511,6 +515,29 @@ def test_servers(portal):
     say(portal, "server remove --ip 127.0.0.1", out="6 servers were deleted\n")
     say(portal, "key -d fleet")
     say(portal, "key -d spare")
+
+
+def test_who_comes_back_to_a_full_key(portal):
+    """He is heard, whoever has his place; that is too many then, which everybody is told who asks."""
+    say(portal, "key -a full --server-limit 1")
+    first = check_in(portal, portal.register("full", "first", "m1").json, "first")
+    make_silent(portal, [first["server_id"]], 40)
+    second = a_server(portal, "full", "second", "m2")
+    assert "BAD  keys" not in portal.kc("doctor").out
+    check_in(portal, first, "first")
+    row, = rows(say(portal, "key full"))
+    assert (row["SERVERS"], row["LIMIT"], row["ABOVE"]) == ("2", "1", "1"), row
+    bad = say(portal, "doctor", FAILED, err="something is to be done")
+    assert re.search(r"^BAD  keys +full has 2 servers, 1 above its limit, and takes no new ones: raise the limit", bad, re.M), bad
+    assert error_of(portal, "full", machine="m3")[0] == "key-limit-reached"
+    assert error_of(portal, "full", machine="m2")[0] is None, "it is in"
+    say(portal, f"server remove {first['server_id']}", out="1 server was deleted\n")
+    assert keys(portal)["full"]["above_limit"] == 0 and "BAD  keys" not in portal.kc("doctor").out
+    assert error_of(portal, "full", machine="m3")[0] == "key-limit-reached", "there is place for one"
+    say(portal, "key -c full --server-limit 2")
+    assert error_of(portal, "full", machine="m3")[0] is None
+    assert second not in {server["id"] for server in shown(portal, "server --json --key full")}, "it has registered again"
+    say(portal, "key -d full")
 
 
 def make_silent(portal, ids, days):
@@ -598,7 +625,7 @@ def test_users(portal):
 
 def test_doctor_and_audit(portal):
     key, away = portal.offline / "root.key", portal.folder / "root.key"
-    bad = say(portal, "doctor", FAILED, err="1 of 7 checks: something is to be done")
+    bad = say(portal, "doctor", FAILED, err="1 of 8 checks: something is to be done")
     assert re.search(r"^BAD  repository +.*root.key is the root key.* move it", bad, re.M) and bad.count("BAD") == 1
     assert not shown_anyway(portal, "doctor --json")["ok"]
     key.rename(away)

@@ -209,6 +209,41 @@ static void test_the_limit(void **state)
 	assert_kc_ok(try_register(*state, &licences, "KEY", "four", "", &registered));
 }
 
+static void assert_key(struct kc_db_conn *conn, int64_t now, uint32_t n_servers, uint32_t n_above)
+{
+	KC_CLEANUP_ACTIVATION_KEY struct kc_activation_key key = { 0 };
+
+	assert_kc_ok(kc_keys_get(conn, "KEY", now - 30 * DAY, &key));
+	assert_int_equal(key.n_servers, n_servers);
+	assert_int_equal(kc_key_above_limit(&key), n_above);
+}
+
+/* Whoever was silent is heard again, also when others have the places; but there is none for anybody new. */
+static void test_who_comes_back_to_a_full_key(void **state)
+{
+	KC_CLEANUP_REGISTERED struct kc_registered registered;
+	struct kc_activation_key key = a_key("KEY");
+	struct kc_licences later = at(NOW + 31 * DAY);
+	struct kc_credentials first, second;
+	char nonce[KC_NONCE_SIZE];
+
+	key.server_limit = 1;
+	assert_kc_ok(kc_keys_change(*state, &key));
+	first = must_register(*state, NOW, "one", nonce);
+	second = must_register(*state, later.now, "two", NULL);
+	assert_key(*state, later.now, 1, 0);
+	assert_kc_ok(check_in(*state, later.now, &first, 1, nonce));
+	assert_key(*state, later.now, 2, 1);
+	assert_kc_error(try_register(*state, &later, "KEY", "three", "", &registered), KC_ERR_KEY_LIMIT, "has 2");
+	assert_kc_ok(kc_licence_unregister(*state, &later, &second));
+	assert_key(*state, later.now, 1, 0);
+	assert_kc_error(try_register(*state, &later, "KEY", "three", "", &registered), KC_ERR_KEY_LIMIT, "has 1");
+	key.server_limit = 0;
+	assert_kc_ok(kc_keys_change(*state, &key));
+	assert_key(*state, later.now, 1, 0);
+	assert_kc_ok(try_register(*state, &later, "KEY", "three", "", &registered));
+}
+
 /* A limit that was lowered turns away new ones, and those that were silent, but not who is in. */
 static void test_a_lowered_limit(void **state)
 {
@@ -375,6 +410,7 @@ int main(void)
 		TEST(test_keys_that_are_no_good),
 		TEST(test_the_same_machine_replaces_itself),
 		TEST(test_the_limit),
+		TEST(test_who_comes_back_to_a_full_key),
 		TEST(test_a_lowered_limit),
 		TEST(test_a_wrong_secret_is_as_good_as_none),
 		TEST(test_checking_in),

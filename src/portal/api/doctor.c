@@ -10,6 +10,7 @@
 #include "portal/api/answer.h"
 #include "portal/api/server_view.h"
 #include "portal/api/work.h"
+#include "portal/db/keys.h"
 #include "portal/db/users.h"
 
 enum {
@@ -101,6 +102,26 @@ static void check_repository(struct checkup *checkup, const struct kc_repository
 	free(warnings);
 }
 
+static struct kc_error *check_keys(struct kc_db_conn *conn, struct checkup *checkup)
+{
+	struct kc_activation_key *keys = NULL;
+	size_t n_keys = 0, n_above = 0;
+
+	KC_TRY(kc_keys_list(conn, kc_api_active_since(checkup->portal, checkup->now), &keys, &n_keys));
+	for (size_t i = 0; i < n_keys; i++) {
+		if (!kc_key_above_limit(&keys[i]))
+			continue;
+		n_above++;
+		add(checkup, "keys", false,
+		    "%s has %u servers, %u above its limit, and takes no new ones: raise the limit, or remove servers",
+		    keys[i].key, keys[i].n_servers, kc_key_above_limit(&keys[i]));
+	}
+	kc_keys_free(keys, n_keys);
+	if (!n_above)
+		add(checkup, "keys", true, "%zu keys, none above its limit", n_keys);
+	return NULL;
+}
+
 static struct kc_error *check_database(struct kc_db_conn *conn, void *data)
 {
 	struct checkup *checkup = data;
@@ -118,7 +139,7 @@ static struct kc_error *check_database(struct kc_db_conn *conn, void *data)
 		n_admins += users[i].is_admin;
 	add(checkup, "users", true, "%zu users, %zu of them administrators", n_users, n_admins);
 	kc_users_free(users, n_users);
-	return NULL;
+	return check_keys(conn, checkup);
 }
 
 static void check_listener(struct checkup *checkup)

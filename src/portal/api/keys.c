@@ -34,11 +34,12 @@ static json_t *products_json(unsigned products)
 
 static json_t *key_json(const struct kc_activation_key *key)
 {
-	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:b, s:o}", "key", key->key, "feed", key->feed,
-			 "note", kc_api_text(key->note), "server_limit", (json_int_t)key->server_limit, "servers",
-			 (json_int_t)key->n_servers, "products", products_json(key->products), "sticky",
-			 kc_api_text(key->sticky), "ends", kc_api_time(key->ends), "addresses",
-			 kc_api_text(key->addresses), "locked", key->is_locked, "created", kc_api_time(key->created));
+	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b, s:o}", "key", key->key, "feed",
+			 key->feed, "note", kc_api_text(key->note), "server_limit", (json_int_t)key->server_limit,
+			 "servers", (json_int_t)key->n_servers, "above_limit", (json_int_t)kc_key_above_limit(key),
+			 "products", products_json(key->products), "sticky", kc_api_text(key->sticky), "ends",
+			 kc_api_time(key->ends), "addresses", kc_api_text(key->addresses), "locked", key->is_locked,
+			 "created", kc_api_time(key->created));
 }
 
 /* ---- list ---- */

@@ -126,6 +126,11 @@ struct kc_error *kc_keys_list(struct kc_db_conn *conn, int64_t active_since, str
 	return err;
 }
 
+uint32_t kc_key_above_limit(const struct kc_activation_key *key)
+{
+	return key->server_limit && key->n_servers > key->server_limit ? key->n_servers - key->server_limit : 0;
+}
+
 void kc_activation_key_clear(struct kc_activation_key *key)
 {
 	free(key->key);

@@ -43,6 +43,8 @@ struct kc_error *kc_keys_list(struct kc_db_conn *conn, int64_t active_since, str
 			      size_t *n_keys);
 /* Keys of a feed that is removed follow another one. */
 struct kc_error *kc_keys_move_feed(struct kc_db_conn *conn, const char *from, const char *to);
+/* Silent servers that come back are heard, also when others have their places. */
+uint32_t kc_key_above_limit(const struct kc_activation_key *key);
 void kc_activation_key_clear(struct kc_activation_key *key);
 void kc_keys_free(struct kc_activation_key *keys, size_t n_keys);
 
