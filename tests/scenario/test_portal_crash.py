@@ -119,7 +119,11 @@ class Victim(Portal):
                 shutil.copy(self.data / name, aside)
         database = sqlite3.connect(aside / "portal.db")
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], when
+        self.check_database(database, when)
         database.close()
+
+    def check_database(self, database, when):
+        """Beside what each has to be."""
 
     def leftovers(self):
         found = [*self.repository.glob("private/incoming-*"), *self.repository.glob("private/removed-*"),
@@ -347,6 +351,34 @@ class Old(Starter):
                 and all(version > self.before[feed] for feed, version in self.versions().items()))
 
 
+class Earlier(Starter):
+    """Its database is of version 1, and has some servers more."""
+
+    ROWS = [f"SELECT * FROM {table} ORDER BY rowid" for table in ("servers", "checkins", "activation_keys", "users", "arrivals")]
+
+    def __init__(self, template, folder):
+        super().__init__(template, folder)
+        with contextlib.closing(sqlite3.connect(self.data / "portal.db")) as database:
+            columns = [row[1] for row in database.execute("PRAGMA table_info(servers)")]
+            made = {"id": "printf('A%015d', n)", "machine_id": "n", "checked_in": "registered - n"}
+            copied = ", ".join(made.get(column, column) for column in columns)
+            database.executescript(f"""
+                DROP INDEX servers_silent; CREATE INDEX servers_checked_in ON servers (checked_in);
+                DELETE FROM schema_version WHERE version > 1;
+                INSERT INTO servers WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
+                    SELECT {copied} FROM (SELECT * FROM servers LIMIT 1), number;""")
+            self.rows = [database.execute(query).fetchall() for query in self.ROWS]
+
+    def is_over(self):
+        return self.count("SELECT MAX(version) FROM schema_version") == 2
+
+    def check_database(self, database, when):
+        assert [database.execute(query).fetchall() for query in self.ROWS] == self.rows, when
+        version = database.execute("SELECT MAX(version) FROM schema_version").fetchone()[0]
+        indices = {name for name, in database.execute("SELECT name FROM sqlite_schema WHERE type = 'index'")}
+        assert indices & {"servers_checked_in", "servers_silent"} == {["servers_checked_in", "servers_silent"][version - 1]}, when
+
+
 def shoot_start(portal, number):
     when, seen = f"a {type(portal).__name__} one killed at {number}", portal.seen()
     was_killed = portal.start_to_the_end(number)
@@ -359,7 +391,7 @@ def shoot_start(portal, number):
     return was_killed
 
 
-@pytest.mark.parametrize("kind", [New, Old])
+@pytest.mark.parametrize("kind", [New, Old, Earlier])
 def test_killed_at_the_start(template, tmp_path, kind, long):
     with kind(template, tmp_path / "count") as portal:
         assert not portal.is_over() and not portal.start_to_the_end(NEVER)

@@ -445,6 +445,31 @@ static void test_a_restore_takes_the_place_of_all(void **state)
 	assert_int_equal(portal_db_lines(f, NULL), 1);
 }
 
+/* A true database of an earlier version, with a server in it. */
+static void make_version(const char *path, size_t version)
+{
+	KC_CLEANUP_DB_CONN struct kc_db_conn conn = { 0 };
+
+	assert_kc_ok(kc_db_conn_open(path, KC_DB_WRITER, &conn));
+	assert_kc_ok(kc_db_migrate(&conn, kc_db_schema, version));
+	assert_kc_ok(add_server(&conn, NULL));
+}
+
+static void test_earlier_versions_are_brought_to_the_newest(void **state)
+{
+	struct portal_db *f = *state;
+	char name[32];
+
+	for (size_t version = 1; version < kc_db_schema_size; version++) {
+		snprintf(name, sizeof(name), "version-%zu", version);
+		make_version(portal_db_file(f, name), version);
+		/* which compares the result with a new one */
+		assert_kc_ok(kc_db_restore(f->ctx, f->db, portal_db_file(f, name)));
+		assert_int_equal(portal_db_number(f, "SELECT MAX(version) FROM schema_version"), kc_db_schema_size);
+		assert_int_equal(portal_db_number(f, "SELECT COUNT(*) FROM servers"), 1);
+	}
+}
+
 static void test_a_restore_while_others_write(void **state)
 {
 	struct portal_db *f = *state;
@@ -538,6 +563,7 @@ int main(void)
 		TEST(test_what_is_no_backup_changes_nothing),
 		TEST(test_what_a_portal_would_not_make_changes_nothing),
 		TEST(test_a_restore_takes_the_place_of_all),
+		TEST(test_earlier_versions_are_brought_to_the_newest),
 		TEST(test_a_restore_while_others_write),
 	};
 

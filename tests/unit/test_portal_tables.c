@@ -482,7 +482,7 @@ static void test_pages(void **state)
 
 static struct kc_error *collect_group(void *data, const struct kc_server_group *group)
 {
-	kc_buf_printf(data, "%s:%s:%s:%u=%d ", group->server.feed, group->server.last.feed,
+	kc_buf_printf(data, "%s:%s:%s:%s:%u=%d ", group->server.key, group->server.feed, group->server.last.feed,
 		      group->server.last.kernel_id, group->server.last.level, (int)group->n);
 	return NULL;
 }
@@ -494,16 +494,93 @@ static void test_groups(void **state)
 
 	add_fleet(conn);
 	assert_kc_ok(kc_servers_groups(conn, NULL, 0, collect_group, &groups));
-	assert_collected(&groups, "main::A:1=1 main:main:B:0=1 test::A:1=2 test:test:A:1=1 ");
+	assert_collected(&groups, "k1:main::A:1=1 k1:test:test:A:1=1 k2:main:main:B:0=1 k2:test::A:1=2 ");
 	assert_kc_ok(kc_servers_groups(conn, "k2", 0, collect_group, &groups));
-	assert_collected(&groups, "main:main:B:0=1 test::A:1=2 ");
+	assert_collected(&groups, "k2:main:main:B:0=1 k2:test::A:1=2 ");
 	/* c is silent; d never checked in, but it is new */
 	assert_kc_ok(kc_servers_groups(conn, "k2", NOW + 8 * DAY, collect_group, &groups));
-	assert_collected(&groups, "main:main:B:0=1 test::A:1=1 ");
+	assert_collected(&groups, "k2:main:main:B:0=1 k2:test::A:1=1 ");
 	assert_kc_ok(kc_servers_groups(conn, NULL, NOW + 9 * DAY, collect_group, &groups));
-	assert_collected(&groups, "main:main:B:0=1 test::A:1=1 ");
+	assert_collected(&groups, "k2:main:main:B:0=1 k2:test::A:1=1 ");
 	assert_kc_ok(kc_servers_groups(conn, "none", 0, collect_group, &groups));
 	assert_collected(&groups, "");
+}
+
+/* ---- what it takes ---- */
+
+enum { MANY = 1000 };
+
+static void add_many(struct kc_db_conn *conn, const char *key, bool are_silent)
+{
+	struct kc_server server = { .key = (char *)key,
+				    .registered = NOW,
+				    .checked_in = NOW + (are_silent ? 0 : 9 * DAY),
+				    .last = { .kernel_id = (char *)"A" } };
+	char machine_id[16];
+
+	server.machine_id = machine_id;
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(machine_id, sizeof(machine_id), "%s%u%d", key, i, are_silent);
+		snprintf(server.id, sizeof(server.id), "%s", machine_id);
+		assert_kc_ok(kc_servers_add(conn, &server));
+	}
+}
+
+/* Of all statements of this connection, since the last call. */
+static int work(struct kc_db_conn *conn, int what)
+{
+	int n = 0;
+
+	for (sqlite3_stmt *one = NULL; (one = sqlite3_next_stmt(conn->sqlite, one));)
+		n += sqlite3_stmt_status(one, what, 1);
+	return n;
+}
+
+static int work_for_groups(struct kc_db_conn *conn, const char *key, int what)
+{
+	kc_autobuf struct kc_buf groups = { 0 };
+
+	work(conn, what);
+	assert_kc_ok(kc_servers_groups(conn, key, NOW + 8 * DAY, collect_group, &groups));
+	return work(conn, what);
+}
+
+static int work_for_key(struct kc_db_conn *conn, int what)
+{
+	KC_CLEANUP_ACTIVATION_KEY struct kc_activation_key key = { 0 };
+
+	work(conn, what);
+	assert_kc_ok(kc_keys_get(conn, "k1", NOW + 8 * DAY, &key));
+	assert_int_equal(key.n_servers, 2);
+	return work(conn, what);
+}
+
+static void test_servers_of_other_keys_cost_nothing(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	int for_key, for_groups;
+
+	add_fleet(conn);
+	for_key = work_for_key(conn, SQLITE_STMTSTATUS_VM_STEP);
+	for_groups = work_for_groups(conn, "k1", SQLITE_STMTSTATUS_VM_STEP);
+	add_many(conn, "k2", true);
+	add_many(conn, "k2", false);
+	assert_int_equal(work_for_key(conn, SQLITE_STMTSTATUS_VM_STEP), for_key);
+	assert_int_equal(work_for_groups(conn, "k1", SQLITE_STMTSTATUS_VM_STEP), for_groups);
+}
+
+/* Once, in the index that has them by groups; the silent ones have an index of theirs. */
+static void test_groups_go_over_all_once(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	int before;
+
+	add_fleet(conn);
+	before = work_for_groups(conn, NULL, SQLITE_STMTSTATUS_FULLSCAN_STEP);
+	add_many(conn, "k2", true);
+	add_many(conn, "k2", false);
+	assert_in_range(work_for_groups(conn, NULL, SQLITE_STMTSTATUS_FULLSCAN_STEP) - before, 2 * MANY,
+			2 * MANY + MANY / 10);
 }
 
 static void test_counts(void **state)
@@ -728,6 +805,8 @@ int main(void)
 		TEST(test_filters),
 		TEST(test_pages),
 		TEST(test_groups),
+		TEST(test_servers_of_other_keys_cost_nothing),
+		TEST(test_groups_go_over_all_once),
 		TEST(test_counts),
 		TEST(test_users),
 		TEST(test_api_keys),

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "portal/db/rows.h"
+#include "portal/db/server_row.h"
 
 #define KEY "name, note, feed, sticky, addresses, server_limit, products, created, ends, is_locked"
 
@@ -67,13 +67,12 @@ static struct kc_error *read_key(const struct kc_db_rows *rows, void *data)
 }
 
 /*
- * All servers of the key but the silent ones: both are found by an index alone, or nearly so, where "those that are not
- * silent" would look at each row. `|| ''` keeps the second from going through all servers of the key.
+ * All servers of the key but the silent ones: both are found by an index alone, where "those that are not silent" would
+ * look at each of the key.
  */
-#define N_SERVERS                                                                                    \
-	"(SELECT COUNT(*) FROM servers WHERE servers.key_name = activation_keys.name) - "            \
-	"(SELECT COUNT(*) FROM servers WHERE servers.checked_in < ? AND servers.registered < ? AND " \
-	"servers.key_name || '' = activation_keys.name)"
+#define N_SERVERS                                                                 \
+	"(SELECT COUNT(*) FROM servers WHERE key_name = activation_keys.name) - " \
+	"(SELECT COUNT(*) FROM servers WHERE key_name = activation_keys.name AND " KC_SERVER_SILENT ")"
 
 struct kc_error *kc_keys_get(struct kc_db_conn *conn, const char *name, int64_t active_since,
 			     struct kc_activation_key *key)
@@ -111,14 +110,7 @@ struct kc_error *kc_keys_list(struct kc_db_conn *conn, int64_t active_since, str
 
 	*keys = NULL;
 	*n_keys = 0;
-	/* counted for all keys at once */
-	KC_TRY(kc_db_query(conn, &rows,
-			   "SELECT " KEY ", COALESCE(n_all, 0) - COALESCE(n_silent, 0) FROM activation_keys "
-			   "LEFT JOIN (SELECT key_name, COUNT(*) AS n_all FROM servers GROUP BY key_name) AS a "
-			   "ON a.key_name = name "
-			   "LEFT JOIN (SELECT key_name, COUNT(*) AS n_silent FROM servers "
-			   "WHERE checked_in < ? AND registered < ? GROUP BY key_name) AS s ON s.key_name = name "
-			   "ORDER BY created, name",
+	KC_TRY(kc_db_query(conn, &rows, "SELECT " KEY ", " N_SERVERS " FROM activation_keys ORDER BY created, name",
 			   "ii", active_since, active_since));
 	err = kc_db_rows_each(rows, add_key, &list);
 	if (err)

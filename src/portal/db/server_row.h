@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A row of `servers` as a struct: the one place that knows which column is which member. For servers*.c.
+ * A row of `servers` as a struct: the one place that knows which column is which member. For servers*.c;
+ * keys.c counts them.
  *
  * X(kind, column, member): CHARS is an array of char, TEXT an allocated text, UINT also an enum.
  */
@@ -66,6 +67,14 @@
 	"SELECT s.id" KC_SERVER_REST(                  \
 		KC_SERVER_COLUMN_) ", " KC_SERVER_FEED \
 				   " FROM servers AS s LEFT JOIN activation_keys AS k ON k.name = s.key_name "
+
+/*
+ * Silent since before a time, which is given twice. With its key an index has them, servers_silent: "+ 0", so that it
+ * is not one by registration, where nearly all are. Each server has a key (kc_keys_remove()), so those of all are found
+ * by it, too.
+ */
+#define KC_SERVER_SILENT "checked_in < ? AND registered + 0 < ?"
+#define KC_SERVER_HAS_KEY "key_name IN (SELECT name FROM activation_keys)"
 
 enum { KC_SERVER_COLUMNS_MAX = 48 };
 

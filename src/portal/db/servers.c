@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One server at a time; many are servers_find.c's. What a check-in writes is kept small: the row, and the index by
- * check-in. Columns of other indices are written only when they differ, since SQLite writes an index anew whose column
- * is named in an UPDATE, whatever its value.
+ * One server at a time; many are servers_find.c's. What a check-in writes is kept small: the row, and the index of
+ * silent ones. Columns of other indices are written only when they differ, since SQLite writes an index anew whose
+ * column is named in an UPDATE, whatever its value.
  */
 #include "portal/db/servers.h"
 
@@ -110,7 +110,7 @@ struct kc_error *kc_servers_remove(struct kc_db_conn *conn, const char *id)
 	return kc_db_exec(conn, "DELETE FROM checkins WHERE server_id = ?", "s", id);
 }
 
-#define SILENT "checked_in < ? AND registered < ?"
+#define SILENT KC_SERVER_HAS_KEY " AND " KC_SERVER_SILENT
 
 struct kc_error *kc_servers_remove_silent(struct kc_db_conn *conn, int64_t since, int64_t *n_removed)
 {

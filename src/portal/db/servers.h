@@ -59,9 +59,9 @@ struct kc_error *kc_servers_count(struct kc_db_conn *conn, const struct kc_serve
 
 /*
  * Servers that are the same to the choice of patches, counted: what `is_updated`, monitoring and metrics need, however
- * many there are. `server` has feed, and in `last` feed, kernel_id, type, level, delay_s, sticky_before and pinned, and
- * nothing else. In particular no host_tag, by which each host would be a group of its own: while a patchset is rolled
- * out to some hosts only, a group does not say which.
+ * many there are. `server` has key and feed, and in `last` feed, kernel_id, type, level, delay_s, sticky_before and
+ * pinned, and nothing else. In particular no host_tag, by which each host would be a group of its own: while a patchset
+ * is rolled out to some hosts only, a group does not say which.
  */
 struct kc_server_group {
 	struct kc_server server;

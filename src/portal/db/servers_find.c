@@ -199,22 +199,22 @@ struct kc_error *kc_servers_count(struct kc_db_conn *conn, const struct kc_serve
 
 /* ---- groups ---- */
 
-#define GROUP "feed, kernel_id, type, level, delay_s, sticky_before, pinned"
-#define GROUP_OF_KEY "key_name, " GROUP
+#define GROUP "key_name, feed, kernel_id, type, level, delay_s, sticky_before, pinned"
 #define GROUP_FEED "CASE WHEN g.feed = '' THEN COALESCE(k.feed, '') ELSE g.feed END"
-#define GROUP_COLUMNS GROUP_FEED ", g.feed, g.kernel_id, g.type, g.level, g.delay_s, g.sticky_before, g.pinned"
+#define GROUP_COLUMNS \
+	"g.key_name, " GROUP_FEED ", g.feed, g.kernel_id, g.type, g.level, g.delay_s, g.sticky_before, g.pinned"
 
 /*
- * All servers by groups, in the order of servers_group, less the silent ones, who are few and found by
- * servers_checked_in: so nobody looks at the rows of all. The two %s: conditions for one key.
+ * All servers by groups, in the order of servers_group, less the silent ones: so nobody looks at the rows of all. The
+ * empty text keeps those from being grouped in that order, too, with a look at each row. The two %s: which keys.
  */
-#define GROUPS                                                                             \
-	"SELECT " GROUP_COLUMNS ", CAST(SUM(g.n) AS BIGINT) FROM ("                        \
-	"SELECT " GROUP_OF_KEY ", COUNT(*) AS n FROM servers%s GROUP BY " GROUP_OF_KEY " " \
-	"UNION ALL "                                                                       \
-	"SELECT " GROUP_OF_KEY ", -COUNT(*) AS n FROM servers "                            \
-	"WHERE checked_in < ? AND registered < ?%s GROUP BY " GROUP_OF_KEY ") AS g "       \
-	"LEFT JOIN activation_keys AS k ON k.name = g.key_name "                           \
+#define GROUPS                                                                         \
+	"SELECT " GROUP_COLUMNS ", CAST(SUM(g.n) AS BIGINT) FROM ("                    \
+	"SELECT " GROUP ", COUNT(*) AS n FROM servers%s GROUP BY " GROUP " "           \
+	"UNION ALL "                                                                   \
+	"SELECT " GROUP ", -COUNT(*) AS n FROM servers WHERE %s AND " KC_SERVER_SILENT \
+	" GROUP BY key_name || '', " GROUP ") AS g "                                   \
+	"LEFT JOIN activation_keys AS k ON k.name = g.key_name "                       \
 	"GROUP BY " GROUP_COLUMNS " HAVING SUM(g.n) > 0"
 
 struct groups_each {
@@ -226,15 +226,16 @@ static struct kc_error *show_group(const struct kc_db_rows *rows, void *data)
 {
 	const struct groups_each *each = data;
 	struct kc_server_group group = {
-		.server = { .feed = (char *)kc_db_text(rows, 0),
-			    .last = { .feed = (char *)kc_db_text(rows, 1),
-				      .kernel_id = (char *)kc_db_text(rows, 2),
-				      .type = (char *)kc_db_text(rows, 3),
-				      .level = (uint32_t)kc_db_int(rows, 4),
-				      .delay_s = kc_db_int(rows, 5),
-				      .sticky_before = kc_db_int(rows, 6),
-				      .pinned = (char *)kc_db_text(rows, 7) } },
-		.n = kc_db_int(rows, 8),
+		.server = { .key = (char *)kc_db_text(rows, 0),
+			    .feed = (char *)kc_db_text(rows, 1),
+			    .last = { .feed = (char *)kc_db_text(rows, 2),
+				      .kernel_id = (char *)kc_db_text(rows, 3),
+				      .type = (char *)kc_db_text(rows, 4),
+				      .level = (uint32_t)kc_db_int(rows, 5),
+				      .delay_s = kc_db_int(rows, 6),
+				      .sticky_before = kc_db_int(rows, 7),
+				      .pinned = (char *)kc_db_text(rows, 8) } },
+		.n = kc_db_int(rows, 9),
 	};
 
 	return each->each(each->data, &group);
@@ -248,12 +249,11 @@ struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key, int
 	kc_autobuf struct kc_buf sql = { 0 };
 	struct kc_db_rows *rows;
 
-	/* `|| ''`: the silent ones by their time, not all of the key */
-	kc_buf_printf(&sql, GROUPS, key ? " WHERE key_name = ?" : "", key ? " AND key_name || '' = ?" : "");
+	kc_buf_printf(&sql, GROUPS, key ? " WHERE key_name = ?" : "", key ? "key_name = ?" : KC_SERVER_HAS_KEY);
 	if (sql.failed)
 		return kc_error_no_memory();
 	if (key)
-		KC_TRY(kc_db_query(conn, &rows, sql.data, "siis", key, active_since, active_since, key));
+		KC_TRY(kc_db_query(conn, &rows, sql.data, "ssii", key, key, active_since, active_since));
 	else
 		KC_TRY(kc_db_query(conn, &rows, sql.data, "ii", active_since, active_since));
 	return kc_db_rows_each(rows, show_group, &all);
