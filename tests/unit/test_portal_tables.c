@@ -506,6 +506,48 @@ static void test_groups(void **state)
 	assert_collected(&groups, "");
 }
 
+static struct kc_error *collect_names(void *data, const struct kc_server *server)
+{
+	kc_buf_printf(data, "%s:%s:%s:%s:%s ", server->key, server->hostname, server->ip, server->last.kernel_id,
+		      server->last.host_tag);
+	return NULL;
+}
+
+static void test_servers_of_a_group(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	struct kc_server_group group = { .server = { .key = (char *)"k2",
+						     .last = { .kernel_id = (char *)"A", .level = 1 } } };
+	kc_autobuf struct kc_buf names = { 0 };
+
+	add_fleet(conn);
+	assert_kc_ok(kc_db_exec(conn, "UPDATE servers SET host_tag = ? WHERE id = ?", "ss", "tag", "e"));
+	assert_kc_ok(kc_servers_of_group(conn, &group, 0, -1, collect_names, &names));
+	assert_collected(&names, "k2:db_1:10.0.1.1:A: k2:100%:::2:A:tag ");
+	assert_kc_ok(kc_servers_of_group(conn, &group, 0, 1, collect_names, &names));
+	assert_collected(&names, "k2:db_1:10.0.1.1:A: ");
+	/* c is silent */
+	assert_kc_ok(kc_servers_of_group(conn, &group, NOW + 8 * DAY, 1, collect_names, &names));
+	assert_collected(&names, "k2:100%:::2:A:tag ");
+	group.server.last.level = 0;
+	assert_kc_ok(kc_servers_of_group(conn, &group, 0, -1, collect_names, &names));
+	assert_collected(&names, "");
+}
+
+static void test_silent_servers(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	kc_autobuf struct kc_buf names = { 0 };
+
+	add_fleet(conn);
+	assert_kc_ok(kc_servers_silent(conn, "k2", NOW + 8 * DAY, -1, collect_names, &names));
+	assert_collected(&names, "k2:db_1:10.0.1.1:(null): ");
+	assert_kc_ok(kc_servers_silent(conn, "k2", NOW + 10 * DAY, 1, collect_names, &names));
+	assert_collected(&names, "k2:dbx1:::1:(null): ");
+	assert_kc_ok(kc_servers_silent(conn, "k1", NOW + 8 * DAY, -1, collect_names, &names));
+	assert_collected(&names, "");
+}
+
 /* ---- what it takes ---- */
 
 enum { MANY = 1000 };
@@ -545,6 +587,17 @@ static int work_for_groups(struct kc_db_conn *conn, const char *key, int what)
 	return work(conn, what);
 }
 
+static int work_for_one(struct kc_db_conn *conn, const char *key)
+{
+	const struct kc_server_group group = { .server = { .key = (char *)key, .last = { .kernel_id = (char *)"A" } } };
+	kc_autobuf struct kc_buf names = { 0 };
+
+	work(conn, SQLITE_STMTSTATUS_VM_STEP);
+	assert_kc_ok(kc_servers_of_group(conn, &group, NOW + 8 * DAY, 1, collect_names, &names));
+	assert_kc_ok(kc_servers_silent(conn, key, NOW + 8 * DAY, 1, collect_names, &names));
+	return work(conn, SQLITE_STMTSTATUS_VM_STEP);
+}
+
 static int work_for_key(struct kc_db_conn *conn, int what)
 {
 	KC_CLEANUP_ACTIVATION_KEY struct kc_activation_key key = { 0 };
@@ -581,6 +634,28 @@ static void test_groups_go_over_all_once(void **state)
 	add_many(conn, "k2", false);
 	assert_in_range(work_for_groups(conn, NULL, SQLITE_STMTSTATUS_FULLSCAN_STEP) - before, 2 * MANY,
 			2 * MANY + MANY / 10);
+}
+
+static void test_a_few_of_many_cost_little(void **state)
+{
+	struct kc_db_conn *conn = *state;
+	struct kc_server server = { .key = (char *)"k3",
+				    .registered = NOW,
+				    .checked_in = NOW + 9 * DAY,
+				    .last = { .kernel_id = (char *)"A" } };
+	int for_one;
+
+	add_fleet(conn);
+	strcpy(server.id, "active");
+	assert_kc_ok(kc_servers_add(conn, &server));
+	strcpy(server.id, "silent");
+	server.instance = (char *)"silent";
+	server.checked_in = 0;
+	assert_kc_ok(kc_servers_add(conn, &server));
+	for_one = work_for_one(conn, "k3");
+	add_many(conn, "k2", false);
+	assert_kc_ok(kc_servers_add(conn, &(struct kc_server){ .id = "sleeps", .key = (char *)"k2" }));
+	assert_in_range(work_for_one(conn, "k2"), for_one / 2, for_one + 10);
 }
 
 static void test_counts(void **state)
@@ -805,7 +880,10 @@ int main(void)
 		TEST(test_filters),
 		TEST(test_pages),
 		TEST(test_groups),
+		TEST(test_servers_of_a_group),
+		TEST(test_silent_servers),
 		TEST(test_servers_of_other_keys_cost_nothing),
+		TEST(test_a_few_of_many_cost_little),
 		TEST(test_groups_go_over_all_once),
 		TEST(test_counts),
 		TEST(test_users),

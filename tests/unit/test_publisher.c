@@ -348,6 +348,15 @@ static struct kc_error *roll_out(struct kc_ctx *ctx, struct kc_publisher *publis
 	return kc_repository_set_state(ctx, repository, K2, "main", KC_PATCHSET_ENABLED, *(unsigned *)data, &change);
 }
 
+static enum kc_offer offered_to_all(struct portal *portal, const struct kc_choice_policy *policy, uint32_t level)
+{
+	enum kc_offer found;
+	uint32_t offered;
+
+	assert_kc_ok(kc_publisher_offer(portal->publisher, "main", SAMPLE_KERNEL_ID, policy, level, &found, &offered));
+	return found;
+}
+
 static void test_offers_in_a_rollout(void **state)
 {
 	struct portal *portal = *state;
@@ -369,6 +378,13 @@ static void test_offers_in_a_rollout(void **state)
 				 is_in ? KC_OFFER_OUTDATED : KC_OFFER_UPDATED);
 	}
 	assert_in_range(n, 10, 60);
+	/* of all with that policy it is known only where it is the same for each */
+	policy.host = NULL;
+	assert_int_equal(offered_to_all(portal, &policy, 1), KC_OFFER_BY_HOST);
+	assert_int_equal(offered_to_all(portal, &policy, 2), KC_OFFER_UPDATED);
+	assert_kc_ok(portal_manage(portal, KC_PATCHSET_BLOCK, K2, "main"));
+	assert_int_equal(offered_to_all(portal, &policy, 1), KC_OFFER_UPDATED);
+	assert_int_equal(offered_to_all(portal, &policy, 2), KC_OFFER_OUTDATED);
 }
 
 /* Many threads ask while feeds change: what they are told is one state or the other. */

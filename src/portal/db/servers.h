@@ -58,10 +58,10 @@ struct kc_error *kc_servers_each(struct kc_db_conn *conn, const struct kc_server
 struct kc_error *kc_servers_count(struct kc_db_conn *conn, const struct kc_server_filter *filter, int64_t *n);
 
 /*
- * Servers that are the same to the choice of patches, counted: what `is_updated`, monitoring and metrics need, however
- * many there are. `server` has key and feed, and in `last` feed, kernel_id, type, level, delay_s, sticky_before and
- * pinned, and nothing else. In particular no host_tag, by which each host would be a group of its own: while a patchset
- * is rolled out to some hosts only, a group does not say which.
+ * Servers that are the same to the choice of patches, counted: what monitoring and metrics need, however many there
+ * are. `server` has key and feed, and in `last` feed, kernel_id, type, level, delay_s, sticky_before and pinned, and
+ * nothing else. In particular no host_tag, by which each host would be a group of its own: while a patchset is rolled
+ * out to some hosts only, a group does not say which.
  */
 struct kc_server_group {
 	struct kc_server server;
@@ -71,6 +71,15 @@ struct kc_server_group {
 struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key, int64_t active_since,
 				   struct kc_error *(*each)(void *data, const struct kc_server_group *group),
 				   void *data);
+/*
+ * Of a group, and of a key those that are silent, in no order. They have what the group has, or the key, and hostname,
+ * ip and last.host_tag. `limit` -1: all.
+ */
+struct kc_error *kc_servers_of_group(struct kc_db_conn *conn, const struct kc_server_group *group, int64_t active_since,
+				     int64_t limit,
+				     struct kc_error *(*each)(void *data, const struct kc_server *server), void *data);
+struct kc_error *kc_servers_silent(struct kc_db_conn *conn, const char *key, int64_t since, int64_t limit,
+				   struct kc_error *(*each)(void *data, const struct kc_server *server), void *data);
 
 /* ---- the history of check-ins ---- */
 

@@ -258,3 +258,51 @@ struct kc_error *kc_servers_groups(struct kc_db_conn *conn, const char *key, int
 		KC_TRY(kc_db_query(conn, &rows, sql.data, "ii", active_since, active_since));
 	return kc_db_rows_each(rows, show_group, &all);
 }
+
+/* ---- of a group ---- */
+
+#define NAMES "SELECT hostname, ip, host_tag FROM servers WHERE key_name = ? AND "
+
+struct names_each {
+	struct kc_server server; /* what all of them have */
+	struct kc_error *(*each)(void *data, const struct kc_server *server);
+	void *data;
+};
+
+static struct kc_error *show_names(const struct kc_db_rows *rows, void *data)
+{
+	struct names_each *each = data;
+
+	each->server.hostname = (char *)kc_db_text(rows, 0);
+	each->server.ip = (char *)kc_db_text(rows, 1);
+	each->server.last.host_tag = (char *)kc_db_text(rows, 2);
+	return each->each(each->data, &each->server);
+}
+
+struct kc_error *kc_servers_of_group(struct kc_db_conn *conn, const struct kc_server_group *group, int64_t active_since,
+				     int64_t limit,
+				     struct kc_error *(*each)(void *data, const struct kc_server *server), void *data)
+{
+	struct names_each names = { group->server, each, data };
+	const struct kc_checkin *last = &group->server.last;
+	struct kc_db_rows *rows;
+
+	KC_TRY(kc_db_query(conn, &rows,
+			   NAMES "feed = ? AND kernel_id = ? AND type = ? AND level = ? AND delay_s = ? AND "
+				 "sticky_before = ? AND pinned = ? AND NOT (checked_in < ? AND registered < ?) LIMIT ?",
+			   "ssssuiisiii", group->server.key, last->feed, last->kernel_id, last->type, last->level,
+			   last->delay_s, last->sticky_before, last->pinned, active_since, active_since,
+			   limit < 0 ? INT64_MAX : limit));
+	return kc_db_rows_each(rows, show_names, &names);
+}
+
+struct kc_error *kc_servers_silent(struct kc_db_conn *conn, const char *key, int64_t since, int64_t limit,
+				   struct kc_error *(*each)(void *data, const struct kc_server *server), void *data)
+{
+	struct names_each names = { { .key = (char *)key }, each, data };
+	struct kc_db_rows *rows;
+
+	KC_TRY(kc_db_query(conn, &rows, NAMES KC_SERVER_SILENT " LIMIT ?", "siii", key, since, since,
+			   limit < 0 ? INT64_MAX : limit));
+	return kc_db_rows_each(rows, show_names, &names);
+}

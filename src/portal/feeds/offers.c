@@ -16,7 +16,7 @@
 #include "repo/source_folder.h"
 #include "sign/canonical.h"
 
-enum { PATIENCE_S = 10 };
+enum { PATIENCE_S = 10, ROLLOUT_ALL = 100 };
 
 struct offered_list {
 	char kernel_id[KC_KERNEL_ID_SIZE];
@@ -271,6 +271,18 @@ static const struct kc_target_entry *find_level(const struct kc_target_list *lis
 	return entry ? entry : kc_choice_find(list, NULL, "default", level);
 }
 
+/* Has it anything above `level` that is for some hosts only? */
+static bool rolls_out(const struct kc_target_list *list, uint32_t level)
+{
+	for (size_t i = 0; i < list->n_entries; i++) {
+		const struct kc_target_entry *entry = &list->entries[i];
+
+		if (entry->rollout < ROLLOUT_ALL && entry->level > level && !entry->blocked)
+			return true;
+	}
+	return false;
+}
+
 static enum kc_offer judge(const struct offered_list *list, const struct kc_choice_policy *policy, uint32_t level,
 			   uint32_t *offered)
 {
@@ -281,6 +293,8 @@ static enum kc_offer judge(const struct offered_list *list, const struct kc_choi
 	chosen = kc_choice_pick(&list->list, NULL, policy);
 	has = level ? find_level(&list->list, policy->type, level) : NULL;
 	*offered = chosen ? chosen->level : 0;
+	if (!policy->host && rolls_out(&list->list, level))
+		return KC_OFFER_BY_HOST;
 	/* hosts never go lower by themselves, unless what they have is blocked */
 	return (has && has->blocked) || *offered > level ? KC_OFFER_OUTDATED : KC_OFFER_UPDATED;
 }

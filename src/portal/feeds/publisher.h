@@ -110,12 +110,13 @@ enum kc_offer {
 	KC_OFFER_UPDATED,     /* has what is offered to it */
 	KC_OFFER_OUTDATED,    /* there is a higher level for it, or what it has is blocked */
 	KC_OFFER_UNSUPPORTED, /* there are no patches for its kernel */
+	KC_OFFER_BY_HOST,     /* a rollout decides; only where no host was named */
 };
 const char *kc_offer_name(enum kc_offer offer); /* "uptodate", "outdated", "unsupported" */
 
 /*
- * As the host itself would choose, from the list that is published now. `level` of 0: none is in. `feed`: "" and the
- * delays ("12h", …) stand for main. KC_ERR_NOT_FOUND: no such feed.
+ * As the host itself would choose, from the list that is published now; `policy->host` NULL: any host with that policy.
+ * `level` of 0: none is in. `feed`: "" and the delays ("12h", …) stand for main. KC_ERR_NOT_FOUND: no such feed.
  */
 struct kc_error *kc_publisher_offer(struct kc_publisher *publisher, const char *feed, const char *kernel_id,
 				    const struct kc_choice_policy *policy, uint32_t level, enum kc_offer *offer,

@@ -23,7 +23,7 @@ void kc_metrics_request(struct kc_metrics *metrics, unsigned status, uint64_t du
 
 /* What is counted in the database and the repository when somebody asks. */
 struct kc_metrics_fleet {
-	int64_t servers, active, uptodate, outdated, unsupported, inactive;
+	int64_t uptodate, outdated, unsupported, inactive;
 	int64_t timestamp_expires; /* of the feed whose timestamp expires first; 0: not known */
 	int64_t root_expires;
 };
