@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fleet and its portal, over TLS: what registering, the update runs of a day, and a herd cost, with 1,000 and 10,000 servers;
+"""A fleet and its portal, over TLS: what registering, monitoring, the update runs of a day, and a herd cost, with 1,000 and 10,000 servers;
 `bench_fleet.py 100000` for more. Goals: 100,000 servers that ask every 4 hours cost 2 % of a core; all of them within a
 minute, the 99th percentile of a run under one second.
 
@@ -183,6 +183,17 @@ def herd(portal, fleet, n):
     show_herd(Measured(fleet, pid, f"update {runs} within {HERD_S}"), pid, runs, HERD_S)
 
 
+def monitoring(portal, key):
+    """What is asked again and again, by programs that look at all servers."""
+    for path in ("/metrics", f"/nagios/{key}"):
+        costs = []
+        for _ in range(ROUNDS + 1):  # the first one checks a password
+            before = cpu_s(portal.process.pid)
+            portal.call("GET", path)
+            costs.append((cpu_s(portal.process.pid) - before) * 1000)
+        print(f"  {path.replace(key, 'KEY'):22}  {median(costs[1:]):6.1f} ms CPU of the portal")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("servers", nargs="*", type=int, default=[1000, 10000], help="how many, in rising order")
@@ -197,7 +208,8 @@ def main():
         certificate = None if args.plain else site.tls / "cert.pem"
         with site.portal() as portal, site.nginx(portal.public, LOCATIONS) as nginx:
             portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1, target="a" * 40)]))
-            fleet = Fleet(portal.port, portal.must("key", "-a").out.strip(), certificate)
+            key = portal.must("key", "-a").out.strip()
+            fleet = Fleet(portal.port, key, certificate)
             floor = Fleet(nginx.port, "key", certificate)
             floor.run("register 100 at-once 1")
             before, begin = cpu_s(portal.process.pid), time.monotonic()
@@ -208,6 +220,7 @@ def main():
             for n in args.servers:
                 grow(portal, fleet, n_now, n)
                 n_now = n
+                monitoring(portal, key)
                 steady(portal, nginx, fleet, floor, n)
                 herd(portal, fleet, n)
             fleet.close()
