@@ -292,6 +292,8 @@ static void test_routes(void **state)
 	assert_http(host, "GET /parts/", "", "", 404, "not-found");
 	assert_http(host, "GET /parts//and/x", "", "", 404, "not-found");
 	assert_http(host, "GET /parts/one/and/two/three", "", "", 404, "not-found");
+	assert_http(host, "GET /hell", "", "", 404, "not-found");
+	assert_http(host, "GET /hello//", "", "", 404, "not-found");
 	assert_http(host, "GET /", "", "", 404, "{\"error\":\"not-found\"");
 	assert_http(host, "GET http://somewhere", "", "", 404, "not-found");
 }

@@ -14,23 +14,22 @@ static bool next_part(const char **at, const char **part, size_t *size)
 	return true;
 }
 
-/* Are path and pattern the same, when '*' is any part that is not empty? */
+static bool is_end(const char *path)
+{
+	return !*path || !strcmp(path, "/");
+}
+
+/* Are path and pattern the same, when '*' is any part that is not empty? Most differ in their first letters. */
 static bool matches(const char *pattern, const char *path)
 {
-	const char *want, *have;
-	size_t want_size, have_size;
+	size_t size;
 
-	while (next_part(&pattern, &want, &want_size)) {
-		if (!next_part(&path, &have, &have_size))
+	for (; *pattern && *path; pattern++, path += size) {
+		size = *pattern == '*' ? strcspn(path, "/") : *pattern == *path;
+		if (!size)
 			return false;
-		if (want_size == 1 && *want == '*') {
-			if (!have_size)
-				return false;
-		} else if (want_size != have_size || memcmp(want, have, want_size)) {
-			return false;
-		}
 	}
-	return !*path || !strcmp(path, "/");
+	return is_end(pattern) && is_end(path);
 }
 
 /* Who may GET may HEAD. */
