@@ -67,7 +67,8 @@ def suite_runs(suite, args, build):
                  build / "meson-logs/testlog.junit.xml")]
     if suite == "vm":
         junit = build / "vm.junit.xml"
-        return [("vm", [sys.executable, "tests/vm/run", "--build", str(build), f"--junit={junit}", *long], junit)]
+        shipped = ["--shipped", args.shipped] if args.shipped else []
+        return [("vm", [sys.executable, "tests/vm/run", "--build", str(build), *shipped, f"--junit={junit}", *long], junit)]
     if suite == "scenario":
         return [pytest_run("scenario", build / "scenario.junit.xml",
                            ["-m", "not alone", "-n", "2", "--dist", "loadfile", *long, "tests/scenario", *args.pytest]),
@@ -82,7 +83,8 @@ def pytest_run(title, junit, arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", required=True, help="meson build folder")
+    parser.add_argument("--build", required=True, help="meson build folder, with ASan and UBSan")
+    parser.add_argument("--shipped", help="meson build folder without them, for some of the guests")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--only", choices=SUITES, help="one suite")
     parser.add_argument("pytest", nargs="*", help="more arguments for pytest")
