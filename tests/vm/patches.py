@@ -49,10 +49,13 @@ def derived():
 
 
 def builder_stamp(build):
-    """Changes when the builder or what it compiles into patches does."""
-    program = build / "src/cmd/kcare-build"
-    sources = sorted(path for path in (TOP / "kmod").rglob("*") if path.is_file())
-    return digest(program.read_bytes(), *(path.read_bytes() for path in sources))
+    """Changes when the builder or what it compiles into patches does. Of its sources: the program itself differs from clone to clone."""
+    call(["ninja", "-C", build, "src/cmd/kcare-build"])
+    inputs = call(["ninja", "-C", build, "-t", "inputs", "src/cmd/kcare-build"]).splitlines()
+    sources = {(build / name).resolve() for name in inputs if name.endswith(".c")}
+    headers = {path for room in {source.parent for source in sources} for path in room.glob("*.h")}
+    compiled_in = {path for path in (TOP / "kmod").rglob("*") if path.is_file()}
+    return digest(*(part for path in sorted(sources | headers | compiled_in) for part in (path.relative_to(TOP), path.read_bytes())))
 
 
 class Builder:
