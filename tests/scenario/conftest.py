@@ -14,6 +14,7 @@ import pytest
 
 import lab
 from packages import Packages
+from portal import Portal
 
 LONGEST = {"test_real_fixes.py", "test_kernel_refusals.py", "test_repository_crash.py", "test_nginx.py", "test_portal_crash.py"}
 
@@ -175,3 +176,10 @@ def packages(kcare, workshop, cache):
     folder = workshop / "packages"
     folder.mkdir()
     return Packages(kcare, folder, cache)
+
+
+@pytest.fixture
+def portal(build_folder, tmp_path):
+    """A new one; modules whose tests can share one have their own fixture."""
+    with Portal(build_folder, tmp_path / "portal") as made:
+        yield made

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -169,6 +170,14 @@ class Portal:
         """A patchset's archive, signed by the portal's author."""
         maker = Author(self.build, self.folder / "made", self.author)
         return maker.patchset(name, patches, **options)
+
+    def make_host(self, folder, **configuration):
+        """A host that is asked to use this portal, and trusts its root and its author. It is not registered."""
+        host = publishing.Host(self.build, folder, url=self.url, **configuration)
+        (host.etc / "keys").mkdir()
+        shutil.copy(self.author / "author.pub", host.etc / "keys")
+        shutil.copy(self.root_json, host.etc / "root.json")
+        return host
 
 
 class Author(publishing.Publisher):

@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hosts that register with a portal; and one that is none, which says whatever a scenario wants.
 
-Fixtures: `portal`, `key` (for two servers), `host`.
+Fixtures: `key` (for two servers), `host`.
 """
 import http.server
 import json
 import threading
 
 import pytest
-
-from portal import Portal
-from test_eportald import make_host
-
-
-@pytest.fixture
-def portal(build_folder, tmp_path):
-    with Portal(build_folder, tmp_path / "portal") as made:
-        yield made
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def host(portal, tmp_path):
 
 
 def a_host(portal, tmp_path, name):
-    host = make_host(portal, tmp_path / name)
+    host = portal.make_host(tmp_path / name)
     (host.root / "etc/machine-id").write_text(f"{name:0>32}\n".replace(name, name.encode().hex().zfill(32)[-32:]))
     return host
 

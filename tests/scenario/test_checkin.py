@@ -10,7 +10,7 @@ import pytest
 from hosts import box  # noqa: F401 (fixture)
 from lab import DONE, NETWORK, NOTHING, REFUSED
 from publishing import kernel_patch
-from registration import Stranger, check_in, error, good, host, key, portal, servers, systemid  # noqa: F401 (fixtures)
+from registration import Stranger, check_in, error, good, host, key, servers, systemid  # noqa: F401 (fixtures)
 
 
 # ------------------------------------------------------------------------------------------------- a portal that is not well

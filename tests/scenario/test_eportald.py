@@ -2,7 +2,6 @@
 """The portal's daemon as its operator and its hosts see it: start, end, files, backups, and a first host within a minute."""
 import json
 import pathlib
-import shutil
 import signal
 import socket
 import ssl
@@ -15,28 +14,14 @@ import lab
 import publishing
 from lab import DONE
 from portal import Portal, make_certificate
-from publishing import Host, kernel_patch
+from publishing import kernel_patch
 
 KERNEL = publishing.running_kernel_id()
 
 
 @pytest.fixture
-def portal(build_folder, tmp_path):
-    with Portal(build_folder, tmp_path / "portal") as made:
-        yield made
-
-
-@pytest.fixture
 def key(portal):
     return portal.must("key", "-a").out.strip()
-
-
-def make_host(portal, folder, **configuration):
-    host = Host(portal.build, folder, url=portal.url, **configuration)
-    (host.etc / "keys").mkdir()
-    shutil.copy(portal.author / "author.pub", host.etc / "keys")
-    shutil.copy(portal.root_json, host.etc / "root.json")
-    return host
 
 
 # ----------------------------------------------------------------------------------------------------------- start and end
@@ -47,7 +32,7 @@ def test_a_portal_from_nothing(build_folder, tmp_path):
     with Portal(build_folder, tmp_path / "portal") as portal:
         assert portal.call("GET", "/healthz", user=None).json == {"status": "ok"}
         portal.must("kcare", "deploy", portal.archive("K20261101_01", [kernel_patch(1)]))
-        host = make_host(portal, tmp_path / "host")
+        host = portal.make_host(tmp_path / "host")
         assert host.kcarectl("--check").code == DONE, "there is a patch for this host"
         assert "K20261101_01" in host.kcarectl("--check").out
     assert time.monotonic() - begin < 60
@@ -139,7 +124,7 @@ def test_backup_and_restore_while_it_runs(portal, key, tmp_path):
     before = state(portal)
     portal.must("backup", tmp_path / "backup")
     assert portal.kc("backup", tmp_path / "backup").code == 5
-    host = make_host(portal, tmp_path / "host")
+    host = portal.make_host(tmp_path / "host")
     portal.must("kcare", "deploy", portal.archive("K20261102_01", [kernel_patch(2)]))
     portal.register(key, "two", "m2")
     assert "level 2" in host.kcarectl("--check").out

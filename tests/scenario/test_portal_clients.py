@@ -12,10 +12,8 @@ import time
 import pytest
 
 import lab
-from lab import DONE
-from portal import Portal
+from portal import Portal, make_certificate
 from publishing import kernel_patch
-from test_eportald import make_certificate, make_host
 
 FIRST, SECOND = "K20261101_01", "K20261102_01"
 KEPT_MB = 120  # of which much is what AddressSanitizer keeps
@@ -56,7 +54,7 @@ def portal(build_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def host(portal, tmp_path_factory):
-    return make_host(portal, tmp_path_factory.mktemp("host"))
+    return portal.make_host(tmp_path_factory.mktemp("host"))
 
 
 def all_of(connection):

@@ -10,13 +10,11 @@ import subprocess
 
 import pytest
 
-import lab
 import publishing
 from conftest import need_root
 from lab import DONE, FAILED, NOTHING
 from portal import Portal
 from publishing import kernel_patch
-from test_eportald import make_host
 
 FIRST, SECOND = "K20261101_01", "K20261102_01"
 
@@ -33,7 +31,7 @@ def portal(build_folder, tmp_path):
             made.must("kcare", "deploy", made.archive(FIRST, [kernel_patch(1)]))
             made.second = made.archive(SECOND, [kernel_patch(2)], size=300_000)
             made.key = made.must("key", "-a").out.strip()
-            made.host = make_host(made, tmp_path / "host")
+            made.host = made.make_host(tmp_path / "host")
             assert made.host.kcarectl("--register", made.key).code == DONE
             yield made
         verified = publishing.run(build_folder, "kcare-repo", "verify", made.data / "repository")

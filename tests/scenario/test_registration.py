@@ -11,7 +11,7 @@ import pytest
 
 from lab import DONE, INPUT, NETWORK, NOTHING, USAGE
 from publishing import kernel_patch
-from registration import Stranger, a_host, check_in, host, key, portal, servers, systemid  # noqa: F401 (fixtures)
+from registration import Stranger, a_host, check_in, host, key, servers, systemid  # noqa: F401 (fixtures)
 
 PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
 
