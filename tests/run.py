@@ -8,6 +8,7 @@ api/openapi.yaml), vm (real kernels in QEMU). `--long` adds long fuzzing, Thread
 import argparse
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -92,6 +93,7 @@ def main():
     build = (TOP / args.build).resolve()
     env = dict(os.environ, KCARE_BUILD_DIR=str(build), PYTHONDONTWRITEBYTECODE="1")
     counts = {"passed": 0, "failed": 0, "skipped": 0}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for `make check &`, and so would what tests interrupt
 
     for suite in wanted_suites(args):
         for title, command, junit in suite_runs(suite, args, build):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """nginx serves TLS with the vulnerable libssl3 under load, is patched and unpatched again and again, and no request fails."""
 
+import contextlib
 import os
 import re
 import signal
@@ -72,7 +73,9 @@ def patches(packages, nginx):
     return packages.patch(fix.target, fix.path, hot)
 
 
-def start_load(tool, port, log):
+@contextlib.contextmanager
+def load(tool, port, path):
+    """Goes on until the end; then `path` has what the tool counted."""
     url = f"https://127.0.0.1:{port}/"
     if tool == "wrk":
         need_program("wrk", "wrk")
@@ -83,7 +86,16 @@ def start_load(tool, port, log):
     else:
         need_program("h2load", "nghttp2-client")
         command = ["sh", "-c", f"trap 'exit 0' INT; while h2load -c8 -m4 -n20000 {url}; do :; done"]
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    with open(path, "w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield process
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def failures(tool, text):
@@ -105,18 +117,13 @@ LOADS = ["wrk", "wrk with a handshake for each request", "h2load"]
 def test_no_request_fails_while_nginx_is_patched_and_unpatched(nginx, patches, kcare, tmp_path, tool, long):
     _, port, pids = nginx
     workers = pids[1:]
-    with open(tmp_path / "load", "w", encoding="utf-8") as log:
-        load = start_load(tool, port, log)
-        try:
-            for _ in range(LONG_ROUNDS if long else ROUNDS):
-                for pid in workers:
-                    kcare.patch(pid, patches, wait=30)
-                for pid in workers:
-                    kcare.unpatch(pid, wait=30)
-                assert load.poll() is None, (tmp_path / "load").read_text()
-        finally:
-            os.killpg(load.pid, signal.SIGINT)
-            load.wait(60)
+    with load(tool, port, tmp_path / "load") as process:
+        for _ in range(LONG_ROUNDS if long else ROUNDS):
+            for pid in workers:
+                kcare.patch(pid, patches, wait=30)
+            for pid in workers:
+                kcare.unpatch(pid, wait=30)
+            assert process.poll() is None, (tmp_path / "load").read_text()
     done, failed = failures(tool, (tmp_path / "load").read_text())
     assert failed == 0 and done > 1000, (tmp_path / "load").read_text()[-4000:]
 
