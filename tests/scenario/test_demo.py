@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `make demo` rests on; the story itself is for people to look at."""
+import contextlib
 import os
 import pathlib
 import re
@@ -45,12 +46,17 @@ def test_the_world_ends_with_all_that_is_in_it(how, tmp_path):
     need_root("namespaces")
     (tmp_path / "story").write_text(STORY.format(demo=str(DEMO), seconds=SECONDS))
     with subprocess.Popen([sys.executable, tmp_path / "story"], stdout=subprocess.PIPE, text=True) as world:
-        folder = pathlib.Path(world.stdout.readline().strip())
-        assert (folder / "file").exists()
-        sleeper, = sleepers()
-        assert os.readlink(f"/proc/{sleeper}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
-        world.send_signal(how)
-        assert world.wait(60) == 128 + signal.SIGINT
+        try:
+            folder = pathlib.Path(world.stdout.readline().strip())
+            assert (folder / "file").exists()
+            sleeper, = sleepers()
+            assert os.readlink(f"/proc/{sleeper}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+            world.send_signal(how)
+            assert world.wait(60) == 128 + signal.SIGINT
+        finally:  # nobody waits for a world that goes on
+            for pid in (world.pid, *sleepers()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
     assert not sleepers() and not folder.exists() and not os.path.exists(f"/dev/shm/kcare-demo-{SECONDS}")
 
 
