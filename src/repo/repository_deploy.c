@@ -13,11 +13,11 @@
 #include "base/array.h"
 #include "base/file.h"
 
-enum { SYNCS_MAX = 8, ROLLOUT_ALL = 100 };
+enum { SYNCS_MAX = 8 };
 
 static struct kc_error *check_rollout(unsigned rollout)
 {
-	if (rollout > ROLLOUT_ALL)
+	if (rollout > KC_ROLLOUT_ALL)
 		return kc_error_new(KC_ERR_USAGE, "a rollout is 1 to 100 per cent of the hosts, not %u", rollout);
 	return NULL;
 }
@@ -137,7 +137,7 @@ static struct kc_error *append(struct kc_repository *repository, struct kc_feed_
 	if (!added)
 		return kc_error_no_memory();
 	added->state = state;
-	added->rollout = rollout ? rollout : ROLLOUT_ALL;
+	added->rollout = rollout ? rollout : KC_ROLLOUT_ALL;
 	added->deployed = repository->now;
 	added->name = strdup(name);
 	if (!added->name)

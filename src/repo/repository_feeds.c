@@ -18,7 +18,6 @@ enum {
 	FEED_SIZE_MAX = 16 << 20,
 	NOTE_MAX = 1000,
 	DEPLOY_AFTER_MAX_H = 24 * 365,
-	ROLLOUT_MAX = 100,
 };
 
 static const char *const state_names[] = {
@@ -130,7 +129,7 @@ static struct kc_error *read_patchset(const char *path, const json_t *json, stru
 		return kc_error_no_memory();
 	if (json_unpack((json_t *)json, "{s:s, s:s, s:I, s:I}", "name", &name, "state", &state, "rollout", &rollout,
 			"deployed", &deployed) ||
-	    !kc_patchset_name_is_valid(name) || rollout < 1 || rollout > ROLLOUT_MAX)
+	    !kc_patchset_name_is_valid(name) || rollout < 1 || rollout > KC_ROLLOUT_ALL)
 		return damaged(path, "patchsets");
 	KC_TRY(copy(name, &patchset->name));
 	patchset->rollout = (unsigned)rollout;

@@ -21,7 +21,6 @@ enum {
 	BUILD_ID_DIGITS_MAX = 128,
 	FEED_NAME_MAX = 64,
 	PATCHSET_MAX = 63,
-	ROLLOUT_MAX = 100,
 	INDEX_PACKAGES_MAX = 100000,
 };
 
@@ -117,7 +116,7 @@ static struct kc_error *check_entry(const struct kc_target_entry *entry, bool is
 		return bad_list("the release time of an entry");
 	if (!is_hash(entry->hash) || entry->size < 1 || entry->size > (uint64_t)KC_CANONICAL_INTEGER_MAX)
 		return bad_list("the patch file of an entry");
-	if (entry->rollout < 1 || entry->rollout > ROLLOUT_MAX)
+	if (entry->rollout < 1 || entry->rollout > KC_ROLLOUT_ALL)
 		return bad_list("the rollout of an entry");
 	return NULL;
 }
@@ -157,7 +156,7 @@ static json_t *entry_to_json(const struct kc_target_entry *entry)
 
 	if (json && ((entry->target && set_new(json, "target", json_string(entry->target))) ||
 		     (entry->blocked && set_new(json, "blocked", json_true())) ||
-		     (entry->rollout != ROLLOUT_MAX && set_new(json, "rollout", json_integer(entry->rollout))))) {
+		     (entry->rollout != KC_ROLLOUT_ALL && set_new(json, "rollout", json_integer(entry->rollout))))) {
 		json_decref(json);
 		return NULL;
 	}
@@ -195,7 +194,7 @@ static struct kc_error *copy(const char *from, char **to)
 static struct kc_error *read_entry(const json_t *json, struct kc_target_entry *entry)
 {
 	const char *target = NULL, *type, *patchset, *hash;
-	json_int_t level, released, size, rollout = ROLLOUT_MAX;
+	json_int_t level, released, size, rollout = KC_ROLLOUT_ALL;
 	json_error_t problem;
 	int blocked = 0;
 
@@ -203,7 +202,7 @@ static struct kc_error *read_entry(const json_t *json, struct kc_target_entry *e
 			   "target", &target, "type", &type, "level", &level, "patchset", &patchset, "released",
 			   &released, "sha256", &hash, "size", &size, "blocked", &blocked, "rollout", &rollout))
 		return bad_list(problem.text);
-	if (level < 1 || level > LEVEL_MAX || size < 1 || rollout < 1 || rollout > ROLLOUT_MAX || !is_hash(hash))
+	if (level < 1 || level > LEVEL_MAX || size < 1 || rollout < 1 || rollout > KC_ROLLOUT_ALL || !is_hash(hash))
 		return bad_list("a number or a hash of an entry");
 	entry->level = (uint32_t)level;
 	entry->released = released;

@@ -18,6 +18,7 @@ enum {
 	KC_TARGET_ENTRIES_MAX = 10000,
 	KC_TARGET_PATH_SIZE = 256,
 	KC_USER_INDEX_PREFIX_SIZE = 9, /* with '\0' */
+	KC_ROLLOUT_ALL = 100,	       /* per cent */
 };
 
 struct kc_target_entry {
@@ -29,7 +30,7 @@ struct kc_target_entry {
 	char hash[KC_SHA256_TEXT_SIZE]; /* of the patch file, which lies at kc_blob_path() */
 	uint64_t size;
 	bool blocked;	  /* take it out where it is in */
-	unsigned rollout; /* per cent of the hosts that may have it, 1..100 */
+	unsigned rollout; /* per cent of the hosts that may have it, 1..KC_ROLLOUT_ALL */
 };
 
 struct kc_target_list {

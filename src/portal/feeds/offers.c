@@ -16,7 +16,7 @@
 #include "repo/source_folder.h"
 #include "sign/canonical.h"
 
-enum { PATIENCE_S = 10, ROLLOUT_ALL = 100 };
+enum { PATIENCE_S = 10 };
 
 struct offered_list {
 	char kernel_id[KC_KERNEL_ID_SIZE];
@@ -277,7 +277,7 @@ static bool rolls_out(const struct kc_target_list *list, uint32_t level)
 	for (size_t i = 0; i < list->n_entries; i++) {
 		const struct kc_target_entry *entry = &list->entries[i];
 
-		if (entry->rollout < ROLLOUT_ALL && entry->level > level && !entry->blocked)
+		if (entry->rollout < KC_ROLLOUT_ALL && entry->level > level && !entry->blocked)
 			return true;
 	}
 	return false;

@@ -10,7 +10,7 @@
 
 #define DOCUMENT "kcare-upstream-1"
 
-enum { SIZE_MAX_ = 16 << 20, ROLLOUT_ALL = 100 };
+enum { SIZE_MAX_ = 16 << 20 };
 
 static const struct {
 	const char *feed, *channel;
@@ -154,7 +154,7 @@ static bool read_patchset(const char *name, const json_t *json, struct kc_seen_p
 	for (unsigned i = 0; i < KC_CHANNELS; i++) {
 		json_int_t rollout = json_integer_value(json_object_get(json, channels[i].channel));
 
-		if (rollout < -ROLLOUT_ALL || rollout > ROLLOUT_ALL)
+		if (rollout < -KC_ROLLOUT_ALL || rollout > KC_ROLLOUT_ALL)
 			return false;
 		patchset->in[i].is_blocked = rollout < 0;
 		patchset->in[i].rollout = (unsigned)(rollout < 0 ? -rollout : rollout);

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "portal/feeds/publisher_internal.h"
 
-enum { HOUR_S = 3600, ROLLOUT_ALL = 100 };
+enum { HOUR_S = 3600 };
 
 struct update {
 	struct kc_worker_item item;
@@ -264,7 +264,7 @@ static void take_uploads(struct taking *taking, const struct kc_feed_info *feed)
 		const struct kc_known_patchset *known = &taking->known.patchsets[i];
 		unsigned rollout = rollout_elsewhere(taking, known->name);
 
-		if (known->is_upload && known->channel <= kc_channel_find(feed->channel) && rollout == ROLLOUT_ALL &&
+		if (known->is_upload && known->channel <= kc_channel_find(feed->channel) && rollout == KC_ROLLOUT_ALL &&
 		    is_of_product(taking, known->name) && may_take(taking, feed, known->name))
 			count(taking, known->name, feed->name, "enabled",
 			      kc_patchset_bring(taking->ctx, taking->publisher, taking->repository, known->name,
