@@ -37,7 +37,7 @@ void kc_api_health(void *data, struct kc_http_request *request)
 
 /* ---- how many servers are how ---- */
 
-enum { SILENT = KC_OFFER_UNSUPPORTED + 1, STATES }; /* beside those of enum kc_offer */
+enum { SILENT = KC_OFFER_BY_HOST + 1, STATES }; /* beside those of enum kc_offer */
 
 struct tally {
 	const char *what; /* for a line about each server; NULL: none are wanted */

@@ -45,7 +45,7 @@ struct kc_error *kc_audit_each(struct kc_db_conn *conn, int64_t offset, int64_t 
 	KC_TRY(kc_db_query(conn, &rows,
 			   "SELECT at, who, address, action, object, detail, outcome FROM audit "
 			   "ORDER BY id DESC LIMIT ? OFFSET ?",
-			   "ii", limit < 0 ? INT64_MAX : limit, offset));
+			   "ii", kc_db_limit(limit), offset));
 	return kc_db_rows_each(rows, show_line, &all);
 }
 

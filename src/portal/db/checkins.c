@@ -72,7 +72,7 @@ struct kc_error *kc_checkins_each(struct kc_db_conn *conn, const char *id, int64
 	/* of one second "before" comes before "after": events are in that order */
 	KC_TRY(kc_db_query(conn, &rows,
 			   "SELECT " LINE " FROM checkins WHERE server_id = ? ORDER BY at DESC, event DESC LIMIT ?",
-			   "si", id, limit < 0 ? INT64_MAX : limit));
+			   "si", id, kc_db_limit(limit)));
 	return kc_db_rows_each(rows, show_line, &all);
 }
 

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+int64_t kc_db_limit(int64_t limit)
+{
+	return limit < 0 ? INT64_MAX : limit;
+}
+
 struct kc_error *kc_db_texts_copy(const struct kc_db_rows *rows, int first, char **const *texts, size_t n_texts)
 {
 	for (size_t i = 0; i < n_texts; i++) {

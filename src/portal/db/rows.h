@@ -14,6 +14,9 @@ struct kc_error *kc_db_texts_copy(const struct kc_db_rows *rows, int first, char
 		kc_db_texts_copy((rows), (first), texts_, KC_ARRAY_SIZE(texts_)); \
 	})
 
+/* For LIMIT: -1 is all, which not every database understands by itself. */
+int64_t kc_db_limit(int64_t limit);
+
 /* Calls `each` for every row until it fails, and closes the rows; returns what went wrong. */
 struct kc_error *kc_db_rows_each(struct kc_db_rows *rows,
 				 struct kc_error *(*each)(const struct kc_db_rows *rows, void *data), void *data);

@@ -168,7 +168,7 @@ struct kc_error *kc_servers_each(struct kc_db_conn *conn, const struct kc_server
 		      where.sql.size ? where.sql.data : "");
 	if (sql.failed)
 		return kc_error_no_memory();
-	add_number(&where, filter->limit < 0 ? INT64_MAX : filter->limit);
+	add_number(&where, kc_db_limit(filter->limit));
 	add_number(&where, filter->offset);
 	KC_TRY(kc_db_query_values(conn, &rows, sql.data, where.values, where.n_values));
 	return kc_db_rows_each(rows, show_server, &all);
@@ -289,10 +289,10 @@ struct kc_error *kc_servers_of_group(struct kc_db_conn *conn, const struct kc_se
 
 	KC_TRY(kc_db_query(conn, &rows,
 			   NAMES "feed = ? AND kernel_id = ? AND type = ? AND level = ? AND delay_s = ? AND "
-				 "sticky_before = ? AND pinned = ? AND NOT (checked_in < ? AND registered < ?) LIMIT ?",
+				 "sticky_before = ? AND pinned = ? AND NOT (" KC_SERVER_SILENT ") LIMIT ?",
 			   "ssssuiisiii", group->server.key, last->feed, last->kernel_id, last->type, last->level,
 			   last->delay_s, last->sticky_before, last->pinned, active_since, active_since,
-			   limit < 0 ? INT64_MAX : limit));
+			   kc_db_limit(limit)));
 	return kc_db_rows_each(rows, show_names, &names);
 }
 
@@ -303,6 +303,6 @@ struct kc_error *kc_servers_silent(struct kc_db_conn *conn, const char *key, int
 	struct kc_db_rows *rows;
 
 	KC_TRY(kc_db_query(conn, &rows, NAMES KC_SERVER_SILENT " LIMIT ?", "siii", key, since, since,
-			   limit < 0 ? INT64_MAX : limit));
+			   kc_db_limit(limit)));
 	return kc_db_rows_each(rows, show_names, &names);
 }
