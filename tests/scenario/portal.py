@@ -33,6 +33,14 @@ def make_certificate(folder, name, *addresses):
                     "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
 
 
+def copies_of_server(database, condition, n, **made):
+    """SQL for n rows more, like that of the server that meets the condition but for `made`: {column: SQL, where n counts}."""
+    columns = [row[1] for row in database.execute("PRAGMA table_info(servers)")]
+    copied = ", ".join({"machine_id": "n", **made}.get(column, column) for column in columns)
+    return (f"INSERT INTO servers WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {n}) "
+            f"SELECT {copied} FROM (SELECT * FROM servers WHERE {condition} LIMIT 1), number;")
+
+
 class SocketConnection(http.client.HTTPConnection):
     """Through the portal's socket, where nobody asks for a password."""
 

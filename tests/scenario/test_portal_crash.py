@@ -17,7 +17,7 @@ import pytest
 import lab
 import publishing
 from lab import DONE, INPUT, NETWORK, NOTHING, children_of
-from portal import Portal, SocketConnection
+from portal import Portal, SocketConnection, copies_of_server
 from publishing import clock, kernel_patch
 from test_repository import K1, K2, metadata, shown
 
@@ -359,14 +359,10 @@ class Earlier(Starter):
     def __init__(self, template, folder):
         super().__init__(template, folder)
         with contextlib.closing(sqlite3.connect(self.data / "portal.db")) as database:
-            columns = [row[1] for row in database.execute("PRAGMA table_info(servers)")]
-            made = {"id": "printf('A%015d', n)", "machine_id": "n", "checked_in": "registered - n"}
-            copied = ", ".join(made.get(column, column) for column in columns)
             database.executescript(f"""
                 DROP INDEX servers_silent; CREATE INDEX servers_checked_in ON servers (checked_in);
                 DELETE FROM schema_version WHERE version > 1;
-                INSERT INTO servers WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
-                    SELECT {copied} FROM (SELECT * FROM servers LIMIT 1), number;""")
+                {copies_of_server(database, "TRUE", 1000, id="printf('A%015d', n)", checked_in="registered - n")}""")
             self.rows = [database.execute(query).fetchall() for query in self.ROWS]
 
     def is_over(self):

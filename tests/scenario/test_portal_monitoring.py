@@ -10,7 +10,7 @@ import pytest
 
 import publishing
 from lab import DONE
-from portal import Portal
+from portal import Portal, copies_of_server
 from publishing import kernel_patch
 
 FIRST, SECOND = "K20261101_01", "K20261102_01"
@@ -117,11 +117,8 @@ def test_an_answer_has_an_end(portal):
     add(portal, key, "first", kernel_id=OTHER)
     silent = add(portal, key, "silent")
     with contextlib.closing(sqlite3.connect(portal.data / "portal.db")) as database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(servers)")]
-    copied = ", ".join({"id": "printf('M%015d', n)", "machine_id": "n"}.get(column, column) for column in columns)
-    sql(portal, f"""INSERT INTO servers WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY})
-                    SELECT {copied} FROM (SELECT * FROM servers WHERE key_name = '{key}' AND hostname = 'first'), number;
-                    UPDATE servers SET registered = 1 WHERE id = '{silent}';""")
+        more = copies_of_server(database, f"key_name = '{key}' AND hostname = 'first'", MANY, id="printf('M%015d', n)")
+    sql(portal, more + f"UPDATE servers SET registered = 1 WHERE id = '{silent}';")
     head, numbers, lines = nagios(portal, key)
     assert numbers == {"uptodate": 0, "outdated": 0, "unsupported": MANY + 1, "inactive": 1}
     assert head.startswith(f"{MANY + 1} machines are UNSUPPORTED!|")
